@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The core: flow table, peers, merge, send queue, bulk update, refresh. It does no I/O, reads no
+ * clock, does not log and never exits. Packets, kernel events and the time come in as arguments;
+ * effects go out through struct engine_ops. Times are nanoseconds of a clock that never goes back.
+ *
+ * Nothing here is reentrant: an op must not call the engine.
+ */
+#ifndef PFSYNC_ENGINE_H
+#define PFSYNC_ENGINE_H
+
+#include "counters.h"
+#include "ctstate.h"
+#include "dialect.h"
+#include "flow.h"
+#include "pfstate.h"
+#include "timeouts.h"
+
+enum { ENGINE_LINKS_MAX = 8, ENGINE_BATCH = 64 };
+
+/* An IPv4 or IPv6 address without a port. */
+struct address {
+	uint8_t family; /* 4 or 6 */
+	uint8_t addr[16];
+};
+
+/* ---- configuration ---------------------------------------------------------------------- */
+
+enum link_mode { MODE_BOTH, MODE_RECEIVE_ONLY, MODE_SEND_ONLY };
+
+enum announce_from { /* in the order in which a flow reaches them */
+	FROM_NEW,        /* tcp: syn */
+	FROM_REPLIED,    /* tcp: established */
+	FROM_ASSURED,
+};
+
+struct prefix_list {
+	struct prefix *prefix; /* owned by whoever made the configuration */
+	size_t count;
+};
+
+struct link_config {
+	const char *name;
+	const struct dialect *dialect; /* NULL: auto */
+	enum link_mode mode;
+	bool handover_strict;
+	struct prefix_list accept;     /* empty: on-link addresses of the interface */
+	uint32_t flush_ms;
+	uint32_t bulk_rate;            /* states a second in a bulk answer */
+};
+
+struct engine_config {
+	uint32_t hostid;               /* never 0 */
+	struct link_config link[ENGINE_LINKS_MAX];
+	size_t links;
+	enum announce_from tcp, udp, icmp, other;
+	struct prefix_list exclude, vip, protect;
+	bool announce_local;
+	uint32_t max_states;           /* flows taken from peers */
+	uint32_t max_rate;             /* states a second and peer; 0: no limit */
+	bool takeover;                 /* commit = takeover */
+	bool tcp_strict;               /* conntrack.tcp = strict */
+	struct timeouts timeouts;      /* the peers' */
+	uint8_t hash_key[16];          /* of the table's hashes: random */
+};
+
+/* ---- the kernel --------------------------------------------------------------------------- */
+
+struct kernel_entry {
+	struct tuples tuples;
+	uint32_t id;              /* CTA_ID as it stands in the message; 0 unknown */
+	uint32_t status;          /* CT_STATUS_* */
+	uint32_t timeout;         /* seconds left */
+	bool has_timeout;         /* absent in the DESTROY of an entry that ran out by itself */
+	bool has_tcp_flags;       /* absent in DESTROY */
+	bool has_counters;
+	uint8_t tcp_state;        /* enum ct_tcp */
+	uint8_t tcp_flags[2];     /* original, reply */
+	uint8_t wscale[2];
+	uint64_t packets[2], bytes[2];
+};
+
+enum kernel_event { KERNEL_NEW, KERNEL_UPDATE, KERNEL_DESTROY };
+
+enum kernel_verb {
+	KERNEL_CREATE,      /* fails with EEXIST if original or reply tuple is taken */
+	/* timeout, TCP state and flags, status bits to add (0: none); ENOENT if it is gone */
+	KERNEL_CHANGE,
+	KERNEL_DELETE,      /* by original tuple */
+	KERNEL_GET,         /* by original tuple; fills entry */
+};
+
+struct kernel_op {
+	enum kernel_verb verb;
+	struct kernel_entry entry;
+	int error;               /* out: 0 or a positive errno */
+	void *flow;              /* the engine's */
+};
+
+/* ---- effects ------------------------------------------------------------------------------ */
+
+enum engine_note { /* for the log and for `pfsyncctl monitor` */
+	NOTE_SENT,          /* message of ours: action, flow may be NULL */
+	NOTE_RECEIVED,      /* message of a peer */
+	NOTE_REFUSED,       /* reason, peer */
+	NOTE_COMMITTED,     /* verb in detail */
+	NOTE_PEER_APPEARED,
+	NOTE_PEER_DIALECT,  /* learned or changed; the name in detail */
+	NOTE_TAKEN_OVER,    /* flow */
+	NOTE_HANDED_OVER,   /* flow */
+	NOTE_BULK_ASKED,
+	NOTE_BULK_DONE,
+	NOTE_BULK_FAILED,
+	NOTE_BULK_ANSWERED,
+	NOTE_OVERRUN,
+	NOTE_HOSTID_CLASH,
+};
+
+struct note {
+	enum engine_note kind;
+	enum reason reason;
+	enum pf_action action;
+	int link;                     /* -1: none */
+	const struct address *peer;   /* NULL: none */
+	const struct tuples *tuples;  /* NULL: none */
+	uint64_t id;
+	uint32_t creatorid;
+	const char *detail;           /* NULL: none */
+};
+
+struct engine_ops {
+	/*
+	 * A finished packet for the peers of a link (payload behind the IP header). The adapter
+	 * may gather packets until flush_packets. 0 or a positive errno.
+	 */
+	int (*send)(void *ctx, unsigned link, const uint8_t *data, size_t len);
+	void (*flush_packets)(void *ctx);
+	/* Carries out n <= ENGINE_BATCH operations in their order and fills their error and entry. */
+	void (*kernel)(void *ctx, struct kernel_op *ops, size_t n);
+	/* Starts a dump; its entries come through engine_on_dump(), its end by engine_on_dump_end(). */
+	void (*dump)(void *ctx);
+	/*
+	 * pf interface names for where a flow enters (0) and leaves (1), or false to say "all".
+	 * Both NUL-terminated. NULL if no interface is mapped.
+	 */
+	bool (*interfaces)(void *ctx, const struct tuples *t, char name[2][PF_IFNAME_LEN]);
+	/* Something worth telling; may be NULL. Everything pointed to is valid during the call. */
+	void (*note)(void *ctx, const struct note *n);
+};
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+struct engine;
+
+/* config is copied but for what its pointers name: those must live until the next reload. */
+struct engine *engine_new(const struct engine_config *config, const struct engine_ops *ops,
+			  void *ctx, uint64_t now);
+void engine_free(struct engine *e);
+
+/* A new configuration; links must be the same in number and order. Peers and bulks are kept. */
+void engine_reload(struct engine *e, const struct engine_config *config, uint64_t now);
+
+/* ---- what comes in ------------------------------------------------------------------------ */
+
+struct packet_from {
+	struct address src;
+	uint8_t ttl;
+	bool right_interface;
+};
+
+void engine_on_packet(struct engine *e, unsigned link, const struct packet_from *from,
+		      const void *data, size_t len, uint64_t now);
+
+/* caused_by_packet: port id 0 (packet, timer, garbage collection), not another program. */
+void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
+		     bool caused_by_packet, uint64_t now);
+
+/* The kernel lost events. */
+void engine_on_overrun(struct engine *e, uint64_t now);
+
+void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now);
+/* complete: false if it was interrupted or failed; it is asked for again then. */
+void engine_on_dump_end(struct engine *e, bool complete, uint64_t now);
+
+/* State of a sync link. addrs: its own addresses with their prefix lengths. mtu 0: not there. */
+void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
+		    const struct prefix *addrs, size_t count, uint64_t now);
+
+/* All addresses of this host; copied. */
+void engine_on_addresses(struct engine *e, const struct address *addrs, size_t count);
+
+/* Entries in the kernel's table and the most it takes; decides whether entries get ASSURED. */
+void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max);
+
+/* Whether a nat base chain exists; until told, one is assumed. */
+void engine_on_nat_chain(struct engine *e, bool present);
+
+/*
+ * Does what is due and returns the time of the next call that is needed. To be called after any
+ * of the above, at the latest when the returned time has come. Work per call is bounded.
+ */
+uint64_t engine_run(struct engine *e, uint64_t now);
+
+/* ---- commands ----------------------------------------------------------------------------- */
+
+void engine_resync(struct engine *e, uint64_t now);
+/* commit = takeover: installs what waits; returns how many flows. */
+size_t engine_takeover(struct engine *e, uint64_t now);
+/* Forgets flows told by peers and removes them from the kernel; returns how many. */
+size_t engine_flush(struct engine *e, uint64_t now);
+
+/* ---- views -------------------------------------------------------------------------------- */
+
+const struct counters *engine_counters(const struct engine *e);
+
+struct flow_view {
+	struct tuples tuples;
+	bool remote;       /* told by a peer */
+	bool in_kernel;
+	bool live;         /* its traffic passes here, as far as known */
+	bool told;
+	uint8_t tcp_state; /* enum ct_tcp, CT_TCP_NONE if not TCP */
+	enum reason kept;  /* why it is not installed, R_NONE if it is no such flow */
+	uint32_t age;      /* seconds */
+	struct {
+		bool present;
+		uint64_t id;
+		uint32_t creatorid;
+		uint8_t src, dst, timeout;
+	} half[2]; /* in, out */
+};
+
+/*
+ * All flows, in no order: start with *cursor 0; false at the end. Flows that come and go between
+ * two calls may be missed, none is seen twice.
+ */
+bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view *v, uint64_t now);
+
+struct engine_totals {
+	size_t flows, local, remote, in_kernel, live, queued;
+	bool undecided; /* the start is not over: peers were asked, entries not yet told */
+};
+
+void engine_totals(const struct engine *e, struct engine_totals *t);
+
+enum bulk_state { BULK_IDLE, BULK_ASKED, BULK_RECEIVING };
+
+struct link_view {
+	const char *name;
+	bool up;
+	unsigned mtu;
+	enum bulk_state bulk;
+	bool ever_synced;   /* a bulk update came to its end */
+	bool answering;     /* a bulk answer is under way */
+	bool bulk_failed;   /* the last request was not answered to the end */
+	size_t peers;
+	uint64_t packets_in, packets_out;
+};
+
+bool engine_link_view(const struct engine *e, unsigned link, struct link_view *v);
+
+struct peer_view {
+	unsigned link;
+	struct address addr;
+	const struct dialect *dialect; /* as learned; NULL not yet */
+	uint8_t version;               /* of its last header */
+	uint32_t hostid[4];            /* seen in BUS or as creators, latest first; 0: none */
+	uint64_t heard;                /* ns */
+	uint64_t first;
+	uint64_t packets_in, messages_in;
+	uint64_t refused;
+	uint32_t states_whole, states_half; /* flows of which it told both halves, or one */
+};
+
+/* n-th peer; false if there is none. */
+bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of the core, shared by its files; nobody else includes this. Which file answers what:
+ *
+ *	engine.c    life, time, what is due
+ *	local.c     events and dumps of our own kernel
+ *	receive.c   packets of peers
+ *	announce.c  what is told of a flow, and whether
+ *	sendq.c     what waits to be told, and the packets it leaves in
+ *	bulk.c      bulk update, both roles, and walks through the table
+ *	commit.c    peers' flows into the kernel
+ *	refresh.c   live flows kept alive at the peers
+ *	peer.c      who is on the link
+ *	view.c      what others may see of it
+ */
+#ifndef PFSYNC_ENGINE_INTERNAL_H
+#define PFSYNC_ENGINE_INTERNAL_H
+
+#include "builder.h"
+#include "engine.h"
+#include "merge.h"
+#include "table.h"
+#include "wheel.h"
+
+enum {
+	PACKET_MAX = 9000 - 20,      /* payload of the largest packet that is built */
+	QUEUE_IDS = 128,             /* acknowledgements and requests per link until they are sent */
+	PEERS_MAX = 256,
+	NAMES_MAX = 255,
+	TICK_NS = 100 * 1000 * 1000, /* ds: a tenth of a second */
+};
+
+#define NS_PER_MS 1000000ull
+#define NS_PER_S  1000000000ull
+#define NEVER     UINT64_MAX
+
+/* What waits to be said of a half. Told in this order; DEL and INS together replace a state. */
+enum pend { PEND_DEL = 1, PEND_INS = 2, PEND_UPD = 4, PEND_UPD_C = 8, PEND_ALL = 15 };
+
+struct ids {
+	struct msg_id id[QUEUE_IDS];
+	size_t count;
+};
+
+struct bulk_answer {
+	bool active, started, again;
+	uint64_t cursor, next_at;
+};
+
+struct link {
+	struct link_config config;
+	bool up;
+	unsigned mtu;
+	struct prefix addr[16]; /* of the interface */
+	size_t addrs;
+	unsigned dialects;      /* mask of what is spoken on it */
+	/* our own bulk request */
+	enum bulk_state bulk;
+	unsigned tries;
+	uint64_t bulk_at;       /* deadline of the state above */
+	uint64_t asked_at;
+	bool ever_synced, bulk_failed;
+	struct bulk_answer answer;
+	struct ids acks, requests;
+	uint64_t packets_in, packets_out;
+};
+
+struct peer {
+	struct list node;
+	unsigned link;
+	struct address addr;
+	const struct dialect *dialect;
+	uint8_t version;
+	uint32_t hostid[4];
+	uint64_t first, heard, packets, messages, refused;
+	uint32_t whole, half;                 /* flows told in both halves, in one */
+	uint32_t seen_whole, seen_half;       /* at the last look for withheld halves */
+	uint64_t look_at, look_every;
+	uint64_t rate_at;                     /* import.max-rate: time up to which it is used up */
+};
+
+/* Passes through the table that go on over many wake-ups. */
+enum walk {
+	WALK_ANNOUNCE = 1, /* tell what was undecided at the start */
+	WALK_RETELL = 2,   /* tell live flows again: a peer or the link came back */
+	WALK_REPLACE = 16, /* replace states that peers still hold as strict ones */
+	WALK_COMMIT = 4,   /* install held flows */
+	WALK_SWEEP = 8,    /* forget what the last dump did not find */
+	WALK_CLEAR = 32,   /* delete what creators have cleared */
+};
+
+enum { CLEARS_MAX = 16 };
+
+struct engine {
+	struct engine_config config;
+	struct engine_ops ops;
+	void *ctx;
+	uint64_t start, now;
+	uint32_t ds;
+	uint8_t name_key[16];
+	struct table table;
+	struct wheel wheel;
+	struct counters counters;
+	struct link link[ENGINE_LINKS_MAX];
+	size_t links;
+	struct list peers;
+	size_t peer_count;
+	struct address *own;
+	size_t owns;
+	bool nat_chain;
+	bool tight;       /* the kernel table is nearly full */
+	bool direct;      /* commit = takeover: the command was given */
+	size_t remote;    /* flows with F_REMOTE */
+	/* start */
+	bool undecided;
+	uint64_t decide_at;
+	bool first_dump_done;
+	/* dump */
+	bool dumping, mark;
+	uint64_t dump_at, dumped_at;
+	/* send queue */
+	struct list queue;
+	size_t queued;
+	uint64_t flush_at;
+	uint64_t tokens_at; /* live states may be sent up to this time's worth */
+	/* walk */
+	unsigned walk;
+	uint64_t walk_cursor, walk_at;
+	struct {
+		uint32_t creatorid, ds;
+	} cleared[CLEARS_MAX]; /* what WALK_CLEAR is after */
+	size_t clears;
+	/* kernel writes of this call */
+	struct kernel_op op[ENGINE_BATCH];
+	size_t ops_n;
+	struct flow *commit[ENGINE_BATCH];
+	size_t commits;
+	char (*names)[PF_IFNAME_LEN]; /* interned interface names, 0 is "all" */
+	size_t name_count;
+	uint8_t packet[PACKET_MAX];
+};
+
+/* engine.c */
+void engine_count(struct engine *e, enum counter c);
+void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s);
+void engine_note(struct engine *e, const struct note *n);
+void engine_note_flow(struct engine *e, enum engine_note kind, const struct flow *f);
+void engine_forget(struct engine *e, struct flow *f); /* silently, out of everything */
+void engine_end(struct engine *e, struct flow *f);    /* with DEL_C to who was told */
+void engine_wake(uint64_t *at, uint64_t when);        /* *at = earlier of both */
+uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN]);
+uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
+
+/* announce.c */
+enum reason announce_check(const struct engine *e, const struct kernel_entry *k);
+bool announce_excluded(const struct engine *e, const struct tuples *t);
+void announce_name(struct engine *e, struct flow *f);
+bool announce_state(struct engine *e, struct flow *f, int half, const struct link *l,
+		    const struct dialect *d, struct pf_state *s);
+void announce_upd_c(struct engine *e, struct flow *f, int half, struct msg_upd_c *m);
+void announce_pair(struct engine *e, struct flow *f, struct pf_pair *p);
+bool announce_merge(struct flow *f, const struct pf_pair *p);
+
+/* receive.c */
+void receive_clear(struct engine *e, struct flow *f);
+
+/* local.c */
+void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
+void local_gone(struct engine *e, struct flow *f);
+void local_take_over(struct engine *e, struct flow *f);
+
+/* sendq.c */
+void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what);
+void sendq_pend_told(struct engine *e, struct flow *f, unsigned what);
+void sendq_drop(struct engine *e, struct flow *f);
+void sendq_urgent(struct engine *e);
+void sendq_ack(struct engine *e, struct link *l, const struct half *h);
+void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);
+void sendq_flush(struct engine *e);
+size_t sendq_payload(const struct link *l, const struct dialect *d);
+bool sendq_packet(struct engine *e, unsigned link, struct builder *b);
+
+/* bulk.c */
+void bulk_ask(struct engine *e, struct link *l, bool now);
+void bulk_on_request(struct engine *e, struct link *l);
+void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
+void bulk_run(struct engine *e);
+uint64_t bulk_next(const struct engine *e);
+void bulk_walk(struct engine *e, unsigned what);
+void bulk_decide(struct engine *e);
+
+/* commit.c */
+void commit_want(struct engine *e, struct flow *f);
+void commit_delete(struct engine *e, struct flow *f);
+void commit_drop(struct engine *e, struct flow *f);
+void commit_run(struct engine *e);
+uint32_t commit_seconds(const struct engine *e, const struct flow *f);
+
+/* refresh.c */
+void refresh_arm(struct engine *e, struct flow *f);
+void refresh_run(struct engine *e);
+
+/* peer.c */
+struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr);
+bool peer_heard(struct engine *e, struct peer *p, uint8_t version);
+void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
+void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
+bool peer_rate_ok(struct engine *e, struct peer *p);
+void peer_look(struct engine *e);
+
+#endif

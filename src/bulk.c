@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bulk update in both roles, and the other passes through the whole table. As requester we accept
+ * an END without START (OpenBSD with an empty table) and states behind the END (FreeBSD buckets),
+ * and never take what comes for the whole picture. As responder we always send START and END, END
+ * last: without it an OpenBSD peer stays demoted for half an hour.
+ */
+#include <string.h>
+
+#include "engine_internal.h"
+
+enum {
+	TRIES_MAX = 12,
+	STEP_MS = 5,        /* between two portions of a bulk answer */
+	WALK_FLOWS = 500,   /* flows looked at in one portion of a walk */
+	PACKETS_STEP = 25,  /* packets of a portion at most: 500 in 100 ms */
+
+	RECEIVE_S = 30,     /* without a word in a bulk: it is over */
+};
+
+/* ---- asking --------------------------------------------------------------------------------- */
+
+static bool speaks(const struct link *l, uint8_t version)
+{
+	bool any = !l->dialects;
+
+	for (int d = 0; d < DIALECT_COUNT; d++)
+		if (l->dialects & 1u << d &&
+		    dialect_get((enum dialect_id)d)->version == version)
+			any = true;
+	return any;
+}
+
+/* FreeBSD waits 5 s for an answer, OpenBSD 2 s (pfsync-protocol 4.7). */
+static uint64_t answer_time(const struct link *l)
+{
+	return (speaks(l, PFSYNC_VERSION_FREEBSD) ? 5 : 2) * NS_PER_S;
+}
+
+/* UPD_REQ 0/0, in each header version that may be understood. */
+static void send_request(struct engine *e, struct link *l)
+{
+	static const enum dialect_id one_of[] = {DIALECT_FREEBSD_13, DIALECT_OPENBSD};
+	unsigned index = (unsigned)(l - e->link);
+	struct builder b;
+
+	for (int i = 0; i < 2; i++) {
+		const struct dialect *d = dialect_get(one_of[i]);
+
+		if (!speaks(l, d->version))
+			continue;
+		builder_start(&b, d, e->packet, sendq_payload(l, d), false);
+		(void)builder_add_id(&b, ACT_UPD_REQ, 0, 0);
+		(void)sendq_packet(e, index, &b);
+	}
+	e->ops.flush_packets(e->ctx);
+	engine_count(e, C_BULK_REQUEST_OUT);
+	engine_note(e, &(struct note){.kind = NOTE_BULK_ASKED, .link = (int)index});
+	l->asked_at = e->now;
+	l->bulk_at = e->now + answer_time(l);
+}
+
+/* Asks the peers of a link for all they have; now: even if that was just done. */
+void bulk_ask(struct engine *e, struct link *l, bool now)
+{
+	if (!l->up || l->config.mode == MODE_SEND_ONLY)
+		return;
+	if (!now && (l->bulk != BULK_IDLE || (l->asked_at && e->now - l->asked_at < 5 * NS_PER_S)))
+		return;
+	l->bulk = BULK_ASKED;
+	l->bulk_failed = false;
+	l->tries = 1;
+	send_request(e, l);
+}
+
+/* No link still waits for an answer to what it asked at the start. */
+static bool all_idle(const struct engine *e)
+{
+	for (size_t i = 0; i < e->links; i++)
+		if (e->link[i].bulk == BULK_RECEIVING)
+			return false;
+	return true;
+}
+
+static void bulk_over(struct engine *e, struct link *l, bool good)
+{
+	l->bulk = BULK_IDLE;
+	l->bulk_at = NEVER;
+	l->bulk_failed = !good;
+	l->ever_synced |= good;
+	engine_count(e, good ? C_BULK_DONE : C_BULK_FAILED);
+	engine_note(e, &(struct note){.kind = good ? NOTE_BULK_DONE : NOTE_BULK_FAILED,
+				      .link = (int)(l - e->link)});
+	if (good && all_idle(e)) /* FreeBSD may send states behind its END */
+		engine_wake(&e->decide_at, e->now + 300 * NS_PER_MS);
+}
+
+void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)
+{
+	peer_hostid(e, p, m->creatorid);
+	if (l->bulk == BULK_IDLE || (m->status != BUS_START && m->status != BUS_END)) {
+		e->counters.refused[R_BUS_IGNORED]++;
+		return;
+	}
+	if (m->status == BUS_END) {
+		bulk_over(e, l, true);
+		return;
+	}
+	l->bulk = BULK_RECEIVING;
+	l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
+}
+
+static void ask_again(struct engine *e, struct link *l)
+{
+	if (e->now < l->bulk_at)
+		return;
+	if (l->bulk == BULK_RECEIVING || l->tries >= TRIES_MAX) {
+		bulk_over(e, l, false);
+		return;
+	}
+	l->tries++;
+	send_request(e, l);
+}
+
+/* ---- answering ------------------------------------------------------------------------------ */
+
+void bulk_on_request(struct engine *e, struct link *l)
+{
+	struct bulk_answer *a = &l->answer;
+
+	engine_count(e, C_BULK_REQUEST_IN);
+	/* it began anew, and a FreeBSD that still waits for its answer withholds half of its states */
+	if (!l->asked_at || e->now - l->asked_at > 10 * NS_PER_S)
+		bulk_ask(e, l, false);
+	if (a->active && a->started) {
+		a->again = true;
+		return;
+	}
+	*a = (struct bulk_answer){.active = true, .next_at = e->now};
+	bulk_walk(e, WALK_REPLACE); /* it may still hold what it had: see retell() */
+}
+
+static void put_bus(struct engine *e, unsigned link, struct builder *b, uint8_t status)
+{
+	struct msg_bus m = {.creatorid = e->config.hostid, .status = status};
+
+	if (builder_add_bus(b, &m))
+		return;
+	(void)sendq_packet(e, link, b);
+	(void)builder_add_bus(b, &m);
+}
+
+/* The flows of one portion in one dialect; status is said before (START) or behind (END) them. */
+static void answer_portion(struct engine *e, struct link *l, const struct dialect *d,
+			   struct flow **flow, size_t n, bool first, bool last)
+{
+	unsigned index = (unsigned)(l - e->link);
+	struct builder b;
+	struct pf_state s;
+
+	builder_start(&b, d, e->packet, sendq_payload(l, d), !l->config.dialect);
+	if (first)
+		put_bus(e, index, &b, BUS_START);
+	for (size_t i = 0; i < n; i++) {
+		for (int h = HALF_IN; h <= HALF_OUT; h++) {
+			if (!(flow[i]->half[h].flags & H_PRESENT) ||
+			    !announce_state(e, flow[i], h, l, d, &s))
+				continue;
+			if (!builder_add_state(&b, ACT_UPD, &s)) {
+				(void)sendq_packet(e, index, &b);
+				(void)builder_add_state(&b, ACT_UPD, &s);
+			}
+			engine_count(e, C_UPD_OUT);
+		}
+	}
+	if (last)
+		put_bus(e, index, &b, BUS_END);
+	(void)sendq_packet(e, index, &b);
+}
+
+/* States in a portion: the configured rate, and no more packets than a pf takes without loss. */
+static size_t portion_flows(const struct link *l, const struct dialect *d)
+{
+	size_t states = (size_t)l->config.bulk_rate * STEP_MS / 1000;
+	size_t fit = sendq_payload(l, d) / pfstate_size(d->layout);
+	size_t most = l->config.bulk_rate > 20000 ? states : PACKETS_STEP * fit;
+
+	if (states > most)
+		states = most;
+	return states < 2 ? 1 : states / 2;
+}
+
+static void answer_run(struct engine *e, struct link *l)
+{
+	struct bulk_answer *a = &l->answer;
+	struct flow *flow[1024];
+	size_t n = 0, want = sizeof(flow) / sizeof(flow[0]);
+	bool last = false;
+
+	/* what the start found is told under the names that peers gave it; they are asked first */
+	if (!a->active || e->now < a->next_at || e->undecided || !l->up)
+		return;
+	for (int d = 0; d < DIALECT_COUNT; d++)
+		if (l->dialects & 1u << d &&
+		    portion_flows(l, dialect_get((enum dialect_id)d)) < want)
+			want = portion_flows(l, dialect_get((enum dialect_id)d));
+	for (size_t looked = 0; n < want && looked < 20 * want; looked++) {
+		struct flow *f;
+
+		if (l->config.mode == MODE_RECEIVE_ONLY || !(f = table_walk(&e->table, &a->cursor))) {
+			last = true;
+			break;
+		}
+		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
+			flow[n++] = f;
+	}
+	if (l->dialects) {
+		for (int d = 0; d < DIALECT_COUNT; d++)
+			if (l->dialects & 1u << d)
+				answer_portion(e, l, dialect_get((enum dialect_id)d), flow, n,
+					       !a->started, last);
+	} else {
+		answer_portion(e, l, dialect_get(DIALECT_FREEBSD_13), flow, 0, !a->started, last);
+		answer_portion(e, l, dialect_get(DIALECT_OPENBSD), flow, 0, !a->started, last);
+	}
+	e->ops.flush_packets(e->ctx);
+	a->started = true;
+	a->next_at = e->now + STEP_MS * NS_PER_MS;
+	if (!last)
+		return;
+	engine_count(e, C_BULK_ANSWER_OUT);
+	engine_note(e, &(struct note){.kind = NOTE_BULK_ANSWERED, .link = (int)(l - e->link)});
+	*a = (struct bulk_answer){.active = a->again, .next_at = e->now + NS_PER_S};
+}
+
+/* ---- walks ---------------------------------------------------------------------------------- */
+
+void bulk_walk(struct engine *e, unsigned what)
+{
+	e->walk |= what;
+	e->walk_cursor = 0;
+	e->walk_at = e->now;
+}
+
+/* Live flows again. Their states that pf tracked strictly have grown stale: replaced once more. */
+static void retell(struct engine *e, struct flow *f)
+{
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED)
+		return;
+	if (f->flags & F_TAKEN) {
+		sendq_pend(e, f, HALF_IN, PEND_DEL | PEND_INS);
+		sendq_pend(e, f, HALF_OUT, PEND_DEL | PEND_INS);
+	} else if (e->walk & WALK_RETELL) {
+		sendq_pend_told(e, f, PEND_UPD_C);
+	}
+}
+
+static void walk_flow(struct engine *e, struct flow *f)
+{
+	if (e->walk & WALK_SWEEP && f->flags & F_KERNEL && !!(f->flags & F_MARK) != e->mark) {
+		engine_count(e, C_SWEPT);
+		local_gone(e, f);
+		return; /* it may not exist any more */
+	}
+	if (e->walk & WALK_CLEAR) {
+		receive_clear(e, f);
+		if (!(f->flags & F_USED))
+			return;
+	}
+	if (e->walk & WALK_ANNOUNCE && f->flags & F_UNDECIDED) {
+		f->flags &= (uint16_t)~F_UNDECIDED;
+		announce_name(e, f);
+		sendq_pend_told(e, f, 0);
+	}
+	if (e->walk & (WALK_RETELL | WALK_REPLACE))
+		retell(e, f);
+	if (e->walk & WALK_COMMIT && f->flags & F_HELD) {
+		f->flags &= (uint16_t)~F_HELD;
+		commit_want(e, f);
+	}
+}
+
+static void walk_run(struct engine *e)
+{
+	if (!e->walk || e->now < e->walk_at)
+		return;
+	if (e->queued > 4 * WALK_FLOWS) { /* the queue leaves at its own pace */
+		e->walk_at = e->now + STEP_MS * NS_PER_MS;
+		return;
+	}
+	for (int i = 0; i < WALK_FLOWS; i++) {
+		struct flow *f = table_walk(&e->table, &e->walk_cursor);
+
+		if (!f) {
+			e->walk = 0;
+			e->walk_at = NEVER;
+			break;
+		}
+		walk_flow(e, f);
+	}
+	commit_run(e);
+}
+
+/*
+ * The start is over: what no peer has named is ours. Peers are asked first and have DECIDE_S to
+ * begin an answer, so that a restarted node does not tell their flows under names of its own.
+ */
+void bulk_decide(struct engine *e)
+{
+	if (!e->undecided || e->now < e->decide_at || !e->first_dump_done)
+		return;
+	if (!all_idle(e)) {
+		e->decide_at = e->now + 100 * NS_PER_MS;
+		return;
+	}
+	e->undecided = false;
+	e->decide_at = NEVER;
+	bulk_walk(e, WALK_ANNOUNCE);
+}
+
+void bulk_run(struct engine *e)
+{
+	for (size_t i = 0; i < e->links; i++) {
+		struct link *l = &e->link[i];
+
+		if (l->bulk != BULK_IDLE && l->up)
+			ask_again(e, l);
+	}
+	bulk_decide(e);
+	walk_run(e);
+	for (size_t i = 0; i < e->links; i++)
+		answer_run(e, &e->link[i]);
+}
+
+uint64_t bulk_next(const struct engine *e)
+{
+	uint64_t next = e->walk ? e->walk_at : NEVER;
+
+	if (e->undecided && e->first_dump_done)
+		engine_wake(&next, e->decide_at);
+	for (size_t i = 0; i < e->links; i++) {
+		const struct link *l = &e->link[i];
+
+		if (!l->up)
+			continue;
+		if (l->bulk != BULK_IDLE)
+			engine_wake(&next, l->bulk_at);
+		if (l->answer.active && !e->undecided)
+			engine_wake(&next, l->answer.next_at);
+	}
+	return next;
+}

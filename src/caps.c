@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Knows libcap-ng. */
+#include "caps.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <stddef.h>
+
+int caps_drop(const char **missing)
+{
+	capng_select_t set = CAPNG_SELECT_CAPS;
+
+	*missing = NULL;
+	if (capng_get_caps_process() < 0)
+		return -EIO;
+	if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_ADMIN))
+		*missing = "CAP_NET_ADMIN";
+	else if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
+		*missing = "CAP_NET_RAW";
+	if (*missing)
+		return -EPERM;
+	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
+		set = CAPNG_SELECT_BOTH;
+	capng_clear(set);
+	if (capng_updatev(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_BOUNDING_SET,
+			  CAP_NET_ADMIN, CAP_NET_RAW, -1) < 0)
+		return -EIO;
+	if (capng_apply(set) < 0)
+		return -EPERM;
+	return 0;
+}

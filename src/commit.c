@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Peers' flows into our kernel: batched, errors matched to flows. TCP entries are liberal in both
+ * directions, for conntrack cannot be told sequence numbers; they are made without ASSURED, so
+ * that the kernel raises one event when the first reply crosses.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+static const struct half *any_half(const struct flow *f)
+{
+	return f->half[HALF_IN].flags & H_PRESENT ? &f->half[HALF_IN] : &f->half[HALF_OUT];
+}
+
+uint32_t commit_seconds(const struct engine *e, const struct flow *f)
+{
+	return timeout_seconds(&e->config.timeouts, any_half(f)->timeout);
+}
+
+/* Both halves' word on each side, the further one. */
+static void pair_of(const struct flow *f, uint8_t pair[2])
+{
+	for (int side = 0; side < 2; side++) {
+		uint8_t in = f->half[HALF_IN].state[side], out = f->half[HALF_OUT].state[side];
+
+		pair[side] = in > out ? in : out;
+	}
+}
+
+/* ---- what is wanted --------------------------------------------------------------------------- */
+
+/*
+ * conntrack.tcp = strict keeps the window check where both scales are known: from the kernel, or
+ * from the bytes that pf told (0x80: the option was seen, low 4 bits: the shift).
+ */
+static bool scales(const struct flow *f, uint8_t scale[2])
+{
+	if (f->flags & F_WSCALE) {
+		scale[0] = f->wscale & 15;
+		scale[1] = f->wscale >> 4;
+		return true;
+	}
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		const struct pf_peer *p = f->extra ? f->extra->num[h] : NULL;
+
+		if (!p || !(f->half[h].flags & H_NUMBERS) || !(p[0].wscale & p[1].wscale & 0x80))
+			continue;
+		scale[0] = p[0].wscale & 15;
+		scale[1] = p[1].wscale & 15;
+		return true;
+	}
+	return false;
+}
+
+static void entry_of(const struct engine *e, const struct flow *f, struct kernel_entry *k)
+{
+	const struct half *half = any_half(f);
+	uint8_t pair[2];
+
+	memset(k, 0, sizeof(*k));
+	flow_tuples(f, &k->tuples);
+	pair_of(f, pair);
+	k->status = ctstatus_from_pf(f->proto, pair[1], half->timeout);
+	if (e->tight && k->status & CT_STATUS_SEEN_REPLY)
+		k->status |= CT_STATUS_ASSURED; /* else it is the first to go when the table is full */
+	k->timeout = commit_seconds(e, f);
+	k->has_timeout = true;
+	if (f->proto != PROTO_TCP)
+		return;
+	k->tcp_state = ctstate_from_pf(pair[0], pair[1]);
+	k->has_tcp_flags = true;
+	if (scales(f, k->wscale))
+		k->tcp_flags[0] = k->tcp_flags[1] = CT_TCP_FLAG_WINDOW_SCALE;
+	if (!e->config.tcp_strict || !k->tcp_flags[0]) {
+		k->tcp_flags[0] |= CT_TCP_FLAG_LIBERAL;
+		k->tcp_flags[1] |= CT_TCP_FLAG_LIBERAL;
+	}
+}
+
+/*
+ * Whether the entry in the kernel lags behind. Its timeout is written only when a quarter of it has
+ * gone, not at each word of a peer.
+ */
+static bool change_needed(const struct engine *e, const struct flow *f,
+			  const struct kernel_entry *k)
+{
+	int32_t behind = (int32_t)(e->ds + 10 * k->timeout - f->expires);
+
+	if (f->proto == PROTO_TCP &&
+	    (k->tcp_state != f->tcp_state ||
+	     (k->tcp_flags[0] & CT_TCP_FLAG_LIBERAL && !(f->flags & F_LIBERAL))))
+		return true;
+	if (k->status & CT_STATUS_SEEN_REPLY && !(f->flags & F_REPLIED))
+		return true;
+	return behind > (int32_t)(10 * k->timeout / 4);
+}
+
+/* Bits are only ever added; what is there already must be named again, or is left alone (0). */
+static uint32_t added_status(const struct flow *f, const struct kernel_entry *k)
+{
+	if (!(k->status & CT_STATUS_SEEN_REPLY) || f->flags & F_REPLIED)
+		return 0;
+	return k->status | (f->flags & F_ASSURED ? (uint32_t)CT_STATUS_ASSURED : 0);
+}
+
+/* ---- doing it --------------------------------------------------------------------------------- */
+
+/* The kernel has the entry as k says. */
+static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entry *k)
+{
+	f->flags = (uint16_t)((f->flags & ~(F_MARK | F_LIBERAL)) | F_KERNEL);
+	if (e->mark)
+		f->flags |= F_MARK;
+	if (k->tcp_flags[0] & CT_TCP_FLAG_LIBERAL)
+		f->flags |= F_LIBERAL;
+	if (k->status & CT_STATUS_SEEN_REPLY)
+		f->flags |= F_REPLIED;
+	if (k->status & CT_STATUS_ASSURED)
+		f->flags |= F_ASSURED;
+	f->tcp_state = k->tcp_state;
+	f->expires = e->ds + 10 * k->timeout;
+	refresh_arm(e, f);
+}
+
+static void failed(struct engine *e, struct flow *f, int error)
+{
+	enum reason r = R_KERNEL_ERROR;
+
+	if (error == ENOMEM)
+		r = R_KERNEL_FULL;
+	else if (error == EEXIST)
+		r = R_KERNEL_CLASH;
+	e->counters.refused[r]++;
+	f->half[HALF_IN].flags &= (uint8_t)~H_ACK;
+	f->half[HALF_OUT].flags &= (uint8_t)~H_ACK;
+	f->checked = e->ds;
+	refresh_arm(e, f); /* tried again later */
+}
+
+static void run_one(struct engine *e, struct kernel_op *op)
+{
+	op->error = 0;
+	e->ops.kernel(e->ctx, op, 1);
+}
+
+/*
+ * The kernel has an entry of the same tuple that we did not know: one that never raised an event,
+ * or one of another translation. Also when only the reply tuple belongs to another flow.
+ */
+static void settle_existing(struct engine *e, struct flow *f, const struct kernel_entry *want)
+{
+	struct kernel_op op = {.verb = KERNEL_GET, .entry.tuples = want->tuples};
+	uint32_t status;
+	bool same;
+
+	run_one(e, &op);
+	if (op.error) {
+		failed(e, f, op.error == ENOENT ? EEXIST : op.error);
+		return;
+	}
+	same = tuples_equal(&op.entry.tuples, &want->tuples);
+	if (!same) {
+		struct flow *other = table_find(&e->table, &op.entry.tuples);
+
+		if (other && other->flags & F_LIVE) {
+			failed(e, f, EEXIST);
+			return;
+		}
+		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = op.entry.tuples};
+		run_one(e, &op);
+		engine_count(e, C_COMMIT_REPLACED);
+	}
+	status = op.entry.status & (CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED);
+	op = (struct kernel_op){.verb = same ? KERNEL_CHANGE : KERNEL_CREATE, .entry = *want};
+	if (same)
+		op.entry.status |= status;
+	run_one(e, &op);
+	if (op.error) {
+		failed(e, f, op.error);
+		return;
+	}
+	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
+	in_kernel(e, f, want);
+}
+
+static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
+{
+	struct kernel_entry want = op->entry;
+
+	if (op->verb == KERNEL_CREATE && op->error == EEXIST) {
+		settle_existing(e, f, &want);
+		return;
+	}
+	if (op->verb == KERNEL_CHANGE && op->error == ENOENT) { /* gone without an event */
+		struct kernel_op again = {.verb = KERNEL_CREATE, .entry = want};
+
+		run_one(e, &again);
+		op->error = again.error;
+		op->verb = KERNEL_CREATE;
+	}
+	if (op->error) {
+		f->flags &= (uint16_t)(op->verb == KERNEL_CREATE ? ~F_KERNEL : 0xffff);
+		failed(e, f, op->error);
+		return;
+	}
+	engine_count(e, op->verb == KERNEL_CREATE ? C_COMMIT_CREATED : C_COMMIT_UPDATED);
+	engine_note_flow(e, NOTE_COMMITTED, f);
+	if (op->verb == KERNEL_CREATE && !e->nat_chain &&
+	    (tuples_have_snat(&want.tuples) || tuples_have_dnat(&want.tuples)))
+		engine_refuse(e, R_NO_NAT_CHAIN, NULL, NULL); /* installed, but not rewritten */
+	in_kernel(e, f, &want);
+}
+
+/* INS_ACK for what was asked for and is in the kernel now. */
+static void acknowledge(struct engine *e, struct flow *f)
+{
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		struct half *half = &f->half[h];
+
+		if (half->flags & H_ACK && half->flags & H_PRESENT && f->flags & F_KERNEL)
+			sendq_ack(e, &e->link[f->peer_link], half);
+		half->flags &= (uint8_t)~H_ACK;
+	}
+}
+
+static void run_ops(struct engine *e)
+{
+	size_t n = e->ops_n;
+
+	if (!n)
+		return;
+	e->ops_n = 0;
+	e->ops.kernel(e->ctx, e->op, n);
+	for (size_t i = 0; i < n; i++) {
+		struct flow *f = e->op[i].flow;
+
+		if (e->op[i].verb == KERNEL_DELETE) {
+			if (!e->op[i].error)
+				engine_count(e, C_COMMIT_DELETED);
+			else if (e->op[i].error != ENOENT)
+				e->counters.refused[R_KERNEL_ERROR]++;
+			continue;
+		}
+		settle(e, f, &e->op[i]);
+		acknowledge(e, f);
+	}
+}
+
+static struct kernel_op *next_op(struct engine *e)
+{
+	if (e->ops_n == ENGINE_BATCH)
+		run_ops(e);
+	e->op[e->ops_n] = (struct kernel_op){0};
+	return &e->op[e->ops_n++];
+}
+
+/* Writes what waits. Deletions were queued as operations already and so come first. */
+void commit_run(struct engine *e)
+{
+	for (size_t i = 0; i < e->commits; i++) {
+		struct flow *f = e->commit[i];
+		struct kernel_entry k;
+		struct kernel_op *op;
+
+		f->flags &= (uint16_t)~F_COMMIT;
+		entry_of(e, f, &k);
+		if (f->flags & F_KERNEL && !change_needed(e, f, &k)) {
+			acknowledge(e, f);
+			continue;
+		}
+		if (!(f->flags & F_KERNEL) && (int32_t)(f->expires - e->ds) > 0 &&
+		    f->expires - e->ds < 10 * k.timeout) /* as the peer said: less than a whole one */
+			k.timeout = (f->expires - e->ds + 9) / 10;
+		op = next_op(e);
+		op->verb = f->flags & F_KERNEL ? KERNEL_CHANGE : KERNEL_CREATE;
+		op->entry = k;
+		if (op->verb == KERNEL_CHANGE)
+			op->entry.status = added_status(f, &k);
+		op->flow = f;
+	}
+	e->commits = 0;
+	run_ops(e);
+}
+
+/* The flow shall be in the kernel as its halves say. Flows that live here are the kernel's own. */
+void commit_want(struct engine *e, struct flow *f)
+{
+	if (f->kept || f->flags & (F_COMMIT | F_DEAD))
+		return;
+	if (f->flags & F_LIVE) {
+		acknowledge(e, f);
+		return;
+	}
+	if (f->flags & F_HELD || (e->config.takeover && !e->direct)) {
+		f->flags |= F_HELD;
+		refresh_arm(e, f);
+		return;
+	}
+	if (e->commits == ENGINE_BATCH)
+		commit_run(e);
+	f->flags |= F_COMMIT;
+	e->commit[e->commits++] = f;
+}
+
+/* Removes the kernel entry of a flow, under the tuples it has now. */
+void commit_delete(struct engine *e, struct flow *f)
+{
+	struct kernel_op *op;
+
+	if (!(f->flags & F_KERNEL))
+		return;
+	op = next_op(e);
+	op->verb = KERNEL_DELETE;
+	flow_tuples(f, &op->entry.tuples);
+	f->flags &= (uint16_t)~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+}
+
+/* The flow is about to be released. */
+void commit_drop(struct engine *e, struct flow *f)
+{
+	if (!(f->flags & F_COMMIT))
+		return;
+	f->flags &= (uint16_t)~F_COMMIT;
+	for (size_t i = 0; i < e->commits; i++)
+		if (e->commit[i] == f) {
+			e->commit[i] = e->commit[--e->commits];
+			return;
+		}
+}

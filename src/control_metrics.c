@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Counters and gauges as OpenMetrics text. */
+#include "control_view.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void add_family(struct text *t, const char *name, const char *type, const char *help)
+{
+	text_add(t, "# TYPE pfsync_%s %s\n# HELP pfsync_%s %s\n", name, type, name, help);
+}
+
+/* A label's value between its quotes. */
+static void add_label(struct text *t, const char *s)
+{
+	for (; *s; s++) {
+		if (*s == '"' || *s == '\\')
+			text_add(t, "\\");
+		text_add_bytes(t, s, 1);
+	}
+}
+
+static void add_counters(const struct counters *c, struct text *t)
+{
+	for (int i = 0; i < C_COUNT; i++) {
+		char name[64] = "";
+		const char *key = counter_key((enum counter)i);
+
+		for (size_t n = 0; key[n] && n + 1 < sizeof(name); n++)
+			name[n] = key[n] == '-' ? '_' : key[n];
+		add_family(t, name, "counter", counter_text((enum counter)i));
+		text_add(t, "pfsync_%s_total %" PRIu64 "\n", name, c->done[i]);
+	}
+	add_family(t, "refused", "counter", "what was refused, dropped or skipped, by reason");
+	for (int i = R_NONE + 1; i < R_COUNT; i++) {
+		text_add(t, "pfsync_refused_total{reason=\"");
+		add_label(t, reason_word((enum reason)i));
+		text_add(t, "\"} %" PRIu64 "\n", c->refused[i]);
+	}
+}
+
+static void add_gauge(struct text *t, const char *name, const char *help, double value)
+{
+	add_family(t, name, "gauge", help);
+	text_add(t, "pfsync_%s %.0f\n", name, value);
+}
+
+/* Calls by what each link has; one family after the other, as the format wants it. */
+static void add_links(const struct control_env *env, struct text *t)
+{
+	static const struct {
+		const char *name, *help;
+	} families[] = {
+		{"link_up", "the sync interface is up"},
+		{"link_synced", "a bulk update came to its end on this link"},
+		{"link_peers", "peers heard on this link"},
+		{"link_mtu_bytes", "the sync interface's MTU"},
+	};
+
+	for (size_t n = 0; n < sizeof(families) / sizeof(families[0]); n++) {
+		struct link_view l;
+
+		add_family(t, families[n].name, "gauge", families[n].help);
+		for (unsigned i = 0; engine_link_view(env->engine, i, &l); i++) {
+			size_t values[] = {l.up, l.ever_synced, l.peers, l.mtu};
+
+			text_add(t, "pfsync_%s{link=\"", families[n].name);
+			add_label(t, l.name);
+			text_add(t, "\"} %zu\n", values[n]);
+		}
+	}
+}
+
+static void add_peers(const struct control_env *env, struct text *t)
+{
+	struct peer_view p;
+
+	add_family(t, "peer_heard_seconds", "gauge", "time since a peer's last packet");
+	for (size_t n = 0; engine_peer_view(env->engine, n, &p); n++) {
+		struct link_view l = {.name = ""};
+		uint64_t since = env->now > p.heard ? env->now - p.heard : 0;
+
+		(void)engine_link_view(env->engine, p.link, &l);
+		text_add(t, "pfsync_peer_heard_seconds{link=\"");
+		add_label(t, l.name);
+		text_add(t, "\",peer=\"");
+		text_add_address(t, p.addr.family, p.addr.addr);
+		text_add(t, "\"} %.3f\n", (double)since / 1e9);
+	}
+}
+
+void view_metrics(const struct control_env *env, struct text *out)
+{
+	struct engine_totals totals;
+	struct text why = {0};
+
+	engine_totals(env->engine, &totals);
+	add_family(out, "build", "info", "the daemon's version");
+	text_add(out, "pfsync_build_info{version=\"%s\"} 1\n", env->version);
+	add_counters(engine_counters(env->engine), out);
+	add_family(out, "flows", "gauge", "known flows by origin");
+	text_add(out, "pfsync_flows{origin=\"local\"} %zu\n", totals.local);
+	text_add(out, "pfsync_flows{origin=\"remote\"} %zu\n", totals.remote);
+	add_gauge(out, "flows_in_kernel", "flows that have a kernel entry",
+		  (double)totals.in_kernel);
+	add_gauge(out, "flows_live", "flows whose traffic passes here", (double)totals.live);
+	add_gauge(out, "queued", "messages that wait to be sent", (double)totals.queued);
+	add_gauge(out, "health", "0 in sync, 1 degraded, 2 not working",
+		  (double)health_of(env, &why));
+	text_free(&why);
+	add_gauge(out, "uptime_seconds", "time since the daemon's start",
+		  env->now > env->started ? (double)(env->now - env->started) / 1e9 : 0.0);
+	add_links(env, out);
+	add_peers(env, out);
+	text_add(out, "# EOF\n");
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Life of the core, its time, and what is due. */
+#include "engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_internal.h"
+#include "hash.h"
+
+enum {
+	DECIDE_S = 2,         /* how long peers may take to begin to name what the start found */
+	DUMP_EVERY_S = 120,   /* entries that make no events are found gone by a dump */
+};
+
+/* ---- small things ------------------------------------------------------------------------------- */
+
+void engine_count(struct engine *e, enum counter c)
+{
+	e->counters.done[c]++;
+}
+
+void engine_note(struct engine *e, const struct note *n)
+{
+	if (e->ops.note)
+		e->ops.note(e->ctx, n);
+}
+
+void engine_note_flow(struct engine *e, enum engine_note kind, const struct flow *f)
+{
+	struct tuples t;
+
+	if (!e->ops.note)
+		return;
+	flow_tuples(f, &t);
+	e->ops.note(e->ctx, &(struct note){.kind = kind, .link = -1, .tuples = &t});
+}
+
+void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s)
+{
+	e->counters.refused[r]++;
+	if (p)
+		p->refused++;
+	engine_note(e, &(struct note){.kind = NOTE_REFUSED,
+				      .reason = r,
+				      .action = ACT_UNKNOWN,
+				      .link = p ? (int)p->link : -1,
+				      .peer = p ? &p->addr : NULL,
+				      .id = s ? s->id : 0,
+				      .creatorid = s ? s->creatorid : 0});
+}
+
+void engine_wake(uint64_t *at, uint64_t when)
+{
+	if (when < *at)
+		*at = when;
+}
+
+uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns)
+{
+	/* away from zero, so that "long ago" has room before the start */
+	return (uint32_t)((ns - e->start) / TICK_NS) + (1u << 28);
+}
+
+static uint64_t ds_to_ns(const struct engine *e, uint32_t ds)
+{
+	return e->start + (uint64_t)(ds - (1u << 28)) * TICK_NS;
+}
+
+/* Number of an interface name, 0 ("all") for what is empty, or when there are too many. */
+uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN])
+{
+	char whole[PF_IFNAME_LEN] = {0};
+
+	memcpy(whole, name, strnlen(name, PF_IFNAME_LEN - 1));
+	if (!whole[0])
+		return 0;
+	for (size_t i = 0; i < e->name_count; i++)
+		if (!memcmp(e->names[i], whole, sizeof(whole)))
+			return (uint8_t)i;
+	if (e->name_count == NAMES_MAX)
+		return 0;
+	memcpy(e->names[e->name_count], whole, sizeof(whole));
+	return (uint8_t)e->name_count++;
+}
+
+/* ---- end of a flow ------------------------------------------------------------------------------ */
+
+static void unhook(struct engine *e, struct flow *f)
+{
+	commit_drop(e, f);
+	wheel_cancel(&e->wheel, &f->timer);
+	if (f->flags & F_REMOTE)
+		e->remote--;
+	table_unlink(&e->table, f);
+	f->flags = (uint16_t)((f->flags & ~F_REMOTE) | F_DEAD);
+}
+
+void engine_forget(struct engine *e, struct flow *f)
+{
+	sendq_drop(e, f);
+	unhook(e, f);
+	table_release(&e->table, f);
+}
+
+void engine_end(struct engine *e, struct flow *f)
+{
+	bool told = false;
+
+	sendq_drop(e, f);
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		if (!(f->half[h].flags & H_TOLD))
+			continue;
+		sendq_pend(e, f, h, PEND_DEL);
+		told = true;
+	}
+	if (!told)
+		engine_count(e, C_NEVER_TOLD);
+	if (!f->pend) {
+		engine_forget(e, f);
+		return;
+	}
+	unhook(e, f); /* the record stays until its DEL_C has left */
+}
+
+/* ---- configuration ------------------------------------------------------------------------------ */
+
+static void link_configure(struct link *l, const struct link_config *config)
+{
+	bool redo = l->config.dialect != config->dialect || !l->dialects;
+
+	l->config = *config;
+	if (redo)
+		l->dialects = config->dialect ? 1u << config->dialect->id : 0;
+}
+
+static void configure(struct engine *e, const struct engine_config *config)
+{
+	static const uint8_t purpose[] = "pfsync-linux state names";
+	uint8_t key[16] = {0};
+
+	e->config = *config;
+	e->links = config->links;
+	for (size_t i = 0; i < e->links; i++)
+		link_configure(&e->link[i], &config->link[i]);
+	for (int half = 0; half < 2; half++) {
+		struct writer w = writer_of(key, sizeof(key));
+		uint64_t h;
+
+		writer_u32(&w, config->hostid);
+		writer_u8(&w, (uint8_t)half);
+		h = hash_bytes(key, purpose, sizeof(purpose));
+		memcpy(e->name_key + 8 * half, &h, sizeof(h));
+	}
+}
+
+struct engine *engine_new(const struct engine_config *config, const struct engine_ops *ops,
+			  void *ctx, uint64_t now)
+{
+	struct engine *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->names = calloc(NAMES_MAX, sizeof(*e->names));
+	if (!e->names || !table_init(&e->table, config->hash_key)) {
+		free(e->names);
+		free(e);
+		return NULL;
+	}
+	memcpy(e->names[0], "all", 4);
+	e->name_count = 1;
+	e->ops = *ops;
+	e->ctx = ctx;
+	e->start = e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	wheel_init(&e->wheel, e->ds);
+	list_init(&e->peers);
+	list_init(&e->queue);
+	e->nat_chain = true;
+	e->undecided = true;
+	e->decide_at = now + DECIDE_S * NS_PER_S;
+	e->dump_at = now;
+	e->flush_at = e->walk_at = NEVER;
+	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++)
+		e->link[i].bulk_at = NEVER;
+	configure(e, config);
+	return e;
+}
+
+void engine_free(struct engine *e)
+{
+	struct list *n, *next;
+
+	if (!e)
+		return;
+	list_for_each_safe (n, next, &e->queue) {
+		struct flow *f = container_of(n, struct flow, queue);
+
+		sendq_drop(e, f);
+		if (f->flags & F_DEAD)
+			table_release(&e->table, f);
+	}
+	list_for_each_safe (n, next, &e->peers)
+		free(container_of(n, struct peer, node));
+	table_free(&e->table);
+	free(e->own);
+	free(e->names);
+	free(e);
+}
+
+void engine_reload(struct engine *e, const struct engine_config *config, uint64_t now)
+{
+	e->now = now;
+	configure(e, config);
+}
+
+/* ---- host --------------------------------------------------------------------------------------- */
+
+void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
+		    const struct prefix *addrs, size_t count, uint64_t now)
+{
+	struct link *l = &e->link[link];
+	bool returns = up && !l->up;
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	if (count > sizeof(l->addr) / sizeof(l->addr[0]))
+		count = sizeof(l->addr) / sizeof(l->addr[0]);
+	if (count)
+		memcpy(l->addr, addrs, count * sizeof(*addrs));
+	l->addrs = count;
+	l->mtu = mtu;
+	l->up = up;
+	if (!returns)
+		return;
+	bulk_ask(e, l, true);
+	if (now != e->start) /* what was told meanwhile was told to nobody */
+		bulk_walk(e, WALK_RETELL);
+}
+
+void engine_on_addresses(struct engine *e, const struct address *addrs, size_t count)
+{
+	struct address *own = count ? calloc(count, sizeof(*own)) : NULL;
+
+	if (count && !own) {
+		e->counters.refused[R_NO_MEMORY]++;
+		return;
+	}
+	if (count)
+		memcpy(own, addrs, count * sizeof(*own));
+	free(e->own);
+	e->own = own;
+	e->owns = count;
+}
+
+void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max)
+{
+	e->tight = max && count > max - max / 5;
+}
+
+void engine_on_nat_chain(struct engine *e, bool present)
+{
+	e->nat_chain = present;
+}
+
+/* ---- what is due -------------------------------------------------------------------------------- */
+
+static void dump_run(struct engine *e)
+{
+	if (e->dumping || e->now < e->dump_at)
+		return;
+	e->dumping = true;
+	e->mark = !e->mark;
+	e->dumped_at = e->now;
+	e->dump_at = e->now + DUMP_EVERY_S * NS_PER_S;
+	e->ops.dump(e->ctx);
+}
+
+uint64_t engine_run(struct engine *e, uint64_t now)
+{
+	uint64_t next = NEVER;
+	uint32_t tick;
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	dump_run(e);
+	refresh_run(e);
+	bulk_run(e);
+	peer_look(e);
+	commit_run(e);
+	if (e->flush_at <= e->now)
+		sendq_flush(e);
+	tick = wheel_next(&e->wheel);
+	if (tick != UINT32_MAX)
+		engine_wake(&next, ds_to_ns(e, tick));
+	engine_wake(&next, e->flush_at);
+	engine_wake(&next, bulk_next(e));
+	if (!e->dumping)
+		engine_wake(&next, e->dump_at);
+	return next;
+}
+
+/* ---- commands ----------------------------------------------------------------------------------- */
+
+void engine_resync(struct engine *e, uint64_t now)
+{
+	e->now = now;
+	for (size_t i = 0; i < e->links; i++)
+		bulk_ask(e, &e->link[i], true);
+	e->dump_at = now;
+}
+
+size_t engine_takeover(struct engine *e, uint64_t now)
+{
+	uint64_t cursor = 0;
+	size_t n = 0;
+	struct flow *f;
+
+	e->now = now;
+	e->direct = true;
+	while ((f = table_walk(&e->table, &cursor)))
+		n += !!(f->flags & F_HELD);
+	bulk_walk(e, WALK_COMMIT);
+	return n;
+}
+
+/* What lives here is no longer only imported: it stays. */
+size_t engine_flush(struct engine *e, uint64_t now)
+{
+	uint64_t cursor = 0;
+	size_t n = 0;
+	struct flow *f;
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	e->direct = false;
+	commit_run(e);
+	while ((f = table_walk(&e->table, &cursor))) {
+		if (!(f->flags & F_REMOTE) || f->flags & F_LIVE)
+			continue;
+		commit_delete(e, f);
+		engine_forget(e, f);
+		n++;
+	}
+	commit_run(e);
+	return n;
+}

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Events and dumps of our own kernel: flows that begin, change, end, and whose traffic passes here. */
+#include <string.h>
+
+#include "engine_internal.h"
+
+/* Takes over what the kernel says of an entry. */
+static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k)
+{
+	f->flags |= F_KERNEL;
+	f->flags = (uint16_t)(e->mark ? f->flags | F_MARK : f->flags & ~F_MARK);
+	if (k->id)
+		f->node.word = k->id;
+	if (k->has_timeout)
+		f->expires = e->ds + 10 * k->timeout;
+	f->flags = (uint16_t)(f->flags & ~(F_ASSURED | F_REPLIED));
+	if (k->status & CT_STATUS_ASSURED)
+		f->flags |= F_ASSURED;
+	if (k->status & CT_STATUS_SEEN_REPLY)
+		f->flags |= F_REPLIED;
+	if (f->proto == PROTO_TCP) {
+		f->tcp_state = k->tcp_state;
+		if (k->has_tcp_flags) {
+			uint8_t both = k->tcp_flags[0] & k->tcp_flags[1];
+
+			f->flags = (uint16_t)(f->flags & ~(F_LIBERAL | F_REPLY_FIN));
+			if (both & CT_TCP_FLAG_LIBERAL)
+				f->flags |= F_LIBERAL;
+			if (k->tcp_flags[1] & CT_TCP_FLAG_CLOSE_INIT)
+				f->flags |= F_REPLY_FIN;
+			if (both & CT_TCP_FLAG_WINDOW_SCALE) {
+				f->flags |= F_WSCALE;
+				f->wscale = (uint8_t)((k->wscale[0] & 15) | k->wscale[1] << 4);
+			}
+		}
+	}
+	if (k->has_counters && flow_extra(f)) {
+		f->extra->counted = true;
+		memcpy(f->extra->packets, k->packets, sizeof(k->packets));
+		memcpy(f->extra->bytes, k->bytes, sizeof(k->bytes));
+	}
+}
+
+/* Raises both halves to what the kernel sees; true if there is something to tell. */
+static bool raise(struct engine *e, struct flow *f)
+{
+	struct pf_pair p;
+
+	announce_pair(e, f, &p);
+	return announce_merge(f, &p);
+}
+
+/*
+ * The traffic of a flow begins to pass here. What peers hold of a TCP flow as strictly tracked
+ * state grows stale with every byte, and no update can mend that: its states are deleted and
+ * inserted again under their names, sloppy (verified on FreeBSD and OpenBSD; echoing the last
+ * numbers is deadly). Numbers that pf told are worthless from now on.
+ */
+void local_take_over(struct engine *e, struct flow *f)
+{
+	f->flags |= F_LIVE;
+	if (f->flags & F_REMOTE) {
+		engine_count(e, C_TAKEN_OVER);
+		engine_note_flow(e, NOTE_TAKEN_OVER, f);
+	}
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		struct half *half = &f->half[h];
+
+		if (!(half->flags & H_PRESENT) || half->flags & H_RAW)
+			continue;
+		half->flags &= (uint8_t)~H_NUMBERS;
+		if (f->proto != PROTO_TCP || half->flags & H_SLOPPY) {
+			sendq_pend(e, f, h, half->flags & H_TOLD ? PEND_UPD_C : PEND_INS);
+			continue;
+		}
+		for (int i = 0; i < 2; i++)
+			if (half->state[i] < PF_TCP_ESTABLISHED)
+				half->state[i] = PF_TCP_ESTABLISHED;
+		half->timeout = pf_timeout_of(f->proto, half->state[0], half->state[1], 0);
+		sendq_pend(e, f, h, half->flags & H_TOLD ? PEND_DEL | PEND_INS : PEND_INS);
+		f->flags |= F_TAKEN;
+	}
+	/* a half that the peer never told: both are needed to carry a flow on */
+	announce_name(e, f);
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		if (!(f->half[h].flags & H_TOLD))
+			sendq_pend(e, f, h, PEND_INS);
+}
+
+/* A known flow as the kernel has it now. traffic: a packet caused this, not a program. */
+void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic)
+{
+	bool was_assured = f->flags & F_ASSURED, was_live = f->flags & F_LIVE, rose;
+
+	learn(e, f, k);
+	if (f->kept)
+		return;
+	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses */
+	traffic = traffic || (!was_assured && !was_live && f->flags & F_ASSURED);
+	rose = raise(e, f);
+	if (!was_live && traffic) {
+		local_take_over(e, f);
+	} else if (rose && !(f->flags & F_UNDECIDED)) {
+		sendq_pend_told(e, f, PEND_UPD_C);
+	}
+	refresh_arm(e, f);
+}
+
+static void begin(struct engine *e, const struct kernel_entry *k, bool undecided)
+{
+	enum reason r = announce_check(e, k);
+	struct flow *f;
+
+	if (r != R_NONE) {
+		e->counters.refused[r]++;
+		return;
+	}
+	f = table_add(&e->table, &k->tuples);
+	if (!f) {
+		e->counters.refused[R_NO_MEMORY]++;
+		return;
+	}
+	f->created = f->told = f->heard = f->checked = e->ds;
+	f->flags |= F_LIVE;
+	learn(e, f, k);
+	(void)raise(e, f);
+	if (undecided) {
+		f->flags |= F_UNDECIDED;
+		return;
+	}
+	announce_name(e, f);
+	sendq_pend_told(e, f, 0);
+}
+
+/*
+ * The kernel entry is gone. A flow that merely ran out here, without traffic since the peers' last
+ * word, is forgotten silently: a standby never kills.
+ */
+void local_gone(struct engine *e, struct flow *f)
+{
+	f->flags &= (uint16_t)~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+	if (f->kept)
+		return;
+	if (f->flags & F_LIVE)
+		engine_end(e, f);
+	else
+		engine_forget(e, f);
+}
+
+void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
+		     bool caused_by_packet, uint64_t now)
+{
+	struct flow *f = table_find(&e->table, &entry->tuples);
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	engine_count(e, C_EVENTS);
+	if (event == KERNEL_DESTROY) {
+		/* an entry that was made anew meanwhile has another id */
+		if (f && f->flags & F_KERNEL &&
+		    (!entry->id || !f->node.word || entry->id == f->node.word ||
+		     f->flags & F_REMOTE))
+			local_gone(e, f);
+	} else if (f) {
+		local_update(e, f, entry, caused_by_packet);
+	} else {
+		begin(e, entry, e->undecided && event == KERNEL_UPDATE);
+	}
+}
+
+void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)
+{
+	struct flow *f = table_find(&e->table, &entry->tuples);
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	if (f)
+		local_update(e, f, entry, false);
+	else
+		begin(e, entry, e->undecided);
+}
+
+void engine_on_dump_end(struct engine *e, bool complete, uint64_t now)
+{
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	e->dumping = false;
+	if (!complete) {
+		engine_wake(&e->dump_at, now + NS_PER_S);
+		return;
+	}
+	engine_count(e, C_DUMPS);
+	e->first_dump_done = true;
+	bulk_walk(e, WALK_SWEEP);
+}
+
+void engine_on_overrun(struct engine *e, uint64_t now)
+{
+	uint64_t earliest = e->dumped_at + 3 * NS_PER_S;
+
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	engine_count(e, C_EVENT_OVERRUN);
+	engine_note(e, &(struct note){.kind = NOTE_OVERRUN, .link = -1});
+	/* not at once: whatever floods us is still at it */
+	engine_wake(&e->dump_at, now + NS_PER_S > earliest ? now + NS_PER_S : earliest);
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is on the link: by address; what it speaks, when it was heard, whether it withholds halves. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine_internal.h"
+
+enum {
+	GONE_S = 60,         /* a peer heard again after this long has appeared anew */
+	LOOK_S = 4,          /* a flow told in one half only may wait this long for the other */
+	LOOK_LEAST_S = 30,   /* between two bulk requests for withheld halves */
+	LOOK_MOST_S = 3600,
+	RATE_BURST = 1000,   /* states */
+};
+
+struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr)
+{
+	struct list *n;
+	struct peer *p;
+
+	list_for_each (n, &e->peers) {
+		p = container_of(n, struct peer, node);
+		if (p->link == link && p->addr.family == addr->family &&
+		    !memcmp(p->addr.addr, addr->addr, family_len(addr->family)))
+			return p;
+	}
+	if (e->peer_count == PEERS_MAX)
+		return NULL;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->link = link;
+	p->addr = *addr;
+	p->look_every = LOOK_LEAST_S * NS_PER_S;
+	list_append(&e->peers, &p->node);
+	e->peer_count++;
+	return p;
+}
+
+/* A packet of it was accepted; true if it appears: for the first time, or after a long silence. */
+bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
+{
+	bool appears = !p->first || e->now - p->heard > GONE_S * NS_PER_S;
+
+	if (!p->first)
+		p->first = e->now;
+	p->heard = e->now;
+	p->version = version;
+	p->packets++;
+	return appears;
+}
+
+void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
+{
+	size_t n = sizeof(p->hostid) / sizeof(p->hostid[0]);
+
+	if (hostid == e->config.hostid) {
+		e->counters.refused[R_HOSTID_CLASH]++;
+		engine_note(e, &(struct note){.kind = NOTE_HOSTID_CLASH,
+					      .link = (int)p->link,
+					      .peer = &p->addr,
+					      .creatorid = hostid});
+	}
+	for (size_t i = 0; i < n; i++)
+		if (p->hostid[i] == hostid)
+			return;
+	memmove(&p->hostid[1], &p->hostid[0], (n - 1) * sizeof(p->hostid[0]));
+	p->hostid[0] = hostid;
+}
+
+/* Full states show what it speaks. Where the configuration says auto, we follow. */
+void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout)
+{
+	const struct dialect *d = dialect_by_layout(layout);
+	struct link *l = &e->link[p->link];
+	unsigned spoken = 0;
+	struct list *n;
+
+	if (!d || p->dialect == d)
+		return;
+	p->dialect = d;
+	engine_note(e, &(struct note){.kind = NOTE_PEER_DIALECT,
+				      .link = (int)p->link,
+				      .peer = &p->addr,
+				      .detail = d->name});
+	if (l->config.dialect)
+		return;
+	list_for_each (n, &e->peers) {
+		const struct peer *other = container_of(n, struct peer, node);
+
+		if (other->link == p->link && other->dialect)
+			spoken |= 1u << other->dialect->id;
+	}
+	if (spoken & ~l->dialects) /* it could not understand what was told so far */
+		bulk_walk(e, WALK_RETELL);
+	l->dialects = spoken;
+}
+
+/* import.max-rate: a bucket of RATE_BURST states. */
+bool peer_rate_ok(struct engine *e, struct peer *p)
+{
+	uint64_t step, burst;
+
+	if (!e->config.max_rate)
+		return true;
+	step = NS_PER_S / e->config.max_rate;
+	burst = step * RATE_BURST;
+	if (p->rate_at + burst < e->now)
+		p->rate_at = e->now - burst;
+	if (p->rate_at >= e->now)
+		return false;
+	p->rate_at += step;
+	return true;
+}
+
+/*
+ * A FreeBSD whose own bulk request was not answered withholds the messages of one bucket, about
+ * half of its states. It shows as flows of which only one half is ever told; asking it makes it
+ * speak (observed on 12.1). Asked ever more seldom, for flows that end on the peer itself have one
+ * half only.
+ */
+void peer_look(struct engine *e)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		struct peer *p = container_of(n, struct peer, node);
+
+		if (e->now < p->look_at)
+			continue;
+		p->look_at = e->now + LOOK_S * NS_PER_S;
+		if (p->half > p->seen_half && p->whole == p->seen_whole) {
+			bulk_ask(e, &e->link[p->link], false);
+			p->look_at = e->now + p->look_every;
+			p->look_every *= 2;
+			if (p->look_every > LOOK_MOST_S * NS_PER_S)
+				p->look_every = LOOK_MOST_S * NS_PER_S;
+		}
+		p->seen_half = p->half;
+		p->seen_whole = p->whole;
+	}
+}

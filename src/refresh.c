@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Live flows kept alive at the peers. pf expires imported states by its own clock and conntrack
+ * has no event for a packet, so when half of the peers' timeout has gone the kernel entry is read:
+ * if its own timeout was pushed out, traffic passed, and UPD_C goes out. Work grows with the flows
+ * that are due. Idle flows are not told again: they expire on both sides alike.
+ */
+#include <errno.h>
+
+#include "engine_internal.h"
+
+enum {
+	SLACK = 12,      /* ds; the kernel tells whole seconds */
+	SOON = 20,       /* ds until a flow is looked at whose carrier is not known */
+	DUE_MAX = 2048,  /* timers served in one call */
+};
+
+static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
+{
+	return 10 * commit_seconds(e, f);
+}
+
+/* When the flow is to be looked at next. */
+static uint32_t due_at(const struct engine *e, const struct flow *f)
+{
+	uint32_t whole = timeout_ds(e, f), again = whole / 8 > 10 ? whole / 8 : 10;
+	uint32_t base = (int32_t)(f->heard - f->told) > 0 ? f->heard : f->told;
+	uint32_t due;
+
+	if (f->flags & F_PROBE)
+		return f->checked + SOON;
+	if (!(f->flags & F_KERNEL)) /* not installed: it ends when its timeout is over */
+		return f->kept || f->flags & F_HELD ? f->heard + whole : f->checked + 50;
+	due = base + whole / 2;
+	return (int32_t)(f->checked - due) >= 0 ? f->checked + again : due;
+}
+
+void refresh_arm(struct engine *e, struct flow *f)
+{
+	wheel_set(&e->wheel, &f->timer, due_at(e, f));
+}
+
+static bool tuples_same(const struct flow *f, const struct tuples *t)
+{
+	struct tuples mine;
+
+	flow_tuples(f, &mine);
+	return tuples_equal(&mine, t);
+}
+
+/* What a probe found: traffic shows as an expiry later than the one known. */
+static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
+{
+	const struct kernel_entry *k = &op->entry;
+	bool traffic;
+
+	f->checked = e->ds;
+	f->flags &= (uint16_t)~F_PROBE;
+	if (op->error == ENOENT || (!op->error && !tuples_same(f, &k->tuples))) {
+		local_gone(e, f);
+		return;
+	}
+	if (op->error) {
+		refresh_arm(e, f);
+		return;
+	}
+	traffic = k->has_timeout && (int32_t)(e->ds + 10 * k->timeout - f->expires) > SLACK;
+	if (traffic && f->flags & F_LIVE) {
+		local_update(e, f, k, true);
+		engine_count(e, C_REFRESHED);
+		sendq_pend_told(e, f, PEND_UPD_C);
+	} else if (traffic) {
+		local_update(e, f, k, true);
+	}
+	refresh_arm(e, f);
+}
+
+static void probe(struct engine *e, struct flow **flow, size_t n)
+{
+	struct kernel_op op[ENGINE_BATCH];
+
+	if (!n)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		op[i] = (struct kernel_op){.verb = KERNEL_GET, .flow = flow[i]};
+		flow_tuples(flow[i], &op[i].entry.tuples);
+	}
+	e->ops.kernel(e->ctx, op, n);
+	e->counters.done[C_PROBES] += n;
+	for (size_t i = 0; i < n; i++)
+		probed(e, flow[i], &op[i]);
+}
+
+/* Without a kernel entry: expired, or to be tried again. */
+static void not_installed(struct engine *e, struct flow *f)
+{
+	if ((int32_t)(e->ds - f->heard) >= (int32_t)timeout_ds(e, f)) {
+		engine_forget(e, f);
+		return;
+	}
+	f->checked = e->ds;
+	commit_want(e, f);
+	refresh_arm(e, f);
+}
+
+void refresh_run(struct engine *e)
+{
+	struct flow *flow[ENGINE_BATCH];
+	struct list *n;
+	size_t count = 0;
+
+	wheel_turn(&e->wheel, e->ds);
+	for (int i = 0; i < DUE_MAX && (n = wheel_take(&e->wheel)); i++) {
+		struct flow *f = container_of(n, struct flow, timer);
+
+		if ((int32_t)(due_at(e, f) - e->ds) > 0) {
+			refresh_arm(e, f);
+		} else if (!(f->flags & F_KERNEL)) {
+			not_installed(e, f);
+		} else {
+			flow[count++] = f;
+			if (count == ENGINE_BATCH) {
+				probe(e, flow, count);
+				count = 0;
+			}
+		}
+	}
+	probe(e, flow, count);
+	commit_run(e);
+}

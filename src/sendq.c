@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What waits to be told, collapsed to one message per state, and the packets it leaves in. A
+ * state that ends before it was told is never told.
+ */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "outgoing.h"
+
+enum {
+	LIVE_RATE = 50000,  /* states a second; real kernels lose packets silently above 100,000 */
+	LIVE_BURST = 2000,  /* states that may leave without a pause */
+	FLUSH_FLOWS = 1000, /* flows looked at in one flush */
+};
+
+/* ---- what waits ----------------------------------------------------------------------------- */
+
+static unsigned pending(const struct flow *f, int half)
+{
+	return f->pend >> (4 * half) & PEND_ALL;
+}
+
+static void enqueue(struct engine *e, struct flow *f)
+{
+	const struct link *l = &e->link[0];
+	uint32_t flush_ms = l->config.flush_ms;
+
+	if (!list_empty(&f->queue))
+		return;
+	list_append(&e->queue, &f->queue);
+	e->queued++;
+	for (size_t i = 1; i < e->links; i++)
+		if (e->link[i].config.flush_ms < flush_ms)
+			flush_ms = e->link[i].config.flush_ms;
+	engine_wake(&e->flush_at, e->now + flush_ms * NS_PER_MS);
+}
+
+static void dequeue(struct engine *e, struct flow *f)
+{
+	if (list_empty(&f->queue))
+		return;
+	list_remove(&f->queue);
+	e->queued--;
+}
+
+/* A half without a name has nothing to be told under. PEND_INS covers what is less than it. */
+void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what)
+{
+	unsigned all = pending(f, half) | what;
+
+	if (!what || !(f->half[half].flags & H_PRESENT))
+		return;
+	if (all & PEND_INS)
+		all &= ~(unsigned)(PEND_UPD | PEND_UPD_C);
+	else if (all & PEND_UPD)
+		all &= ~(unsigned)PEND_UPD_C;
+	f->pend = (uint8_t)((f->pend & ~(PEND_ALL << 4 * half)) | all << 4 * half);
+	enqueue(e, f);
+}
+
+/* The same for both halves, INS in place of an update where a half was never told. */
+void sendq_pend_told(struct engine *e, struct flow *f, unsigned what)
+{
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		sendq_pend(e, f, h, f->half[h].flags & H_TOLD ? what : PEND_INS);
+}
+
+void sendq_drop(struct engine *e, struct flow *f)
+{
+	f->pend = 0;
+	dequeue(e, f);
+}
+
+void sendq_urgent(struct engine *e)
+{
+	e->flush_at = e->now;
+}
+
+static void ids_add(struct engine *e, struct ids *ids, uint64_t id, uint32_t creatorid)
+{
+	for (size_t i = 0; i < ids->count; i++)
+		if (ids->id[i].id == id && ids->id[i].creatorid == creatorid)
+			return;
+	if (ids->count == QUEUE_IDS)
+		sendq_flush(e);
+	if (ids->count < QUEUE_IDS)
+		ids->id[ids->count++] = (struct msg_id){id, creatorid};
+	sendq_urgent(e);
+}
+
+void sendq_ack(struct engine *e, struct link *l, const struct half *h)
+{
+	ids_add(e, &l->acks, h->id, h->node.word);
+}
+
+void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
+{
+	ids_add(e, &l->requests, id, creatorid);
+}
+
+/* ---- packets -------------------------------------------------------------------------------- */
+
+size_t sendq_payload(const struct link *l, const struct dialect *d)
+{
+	size_t mtu = l->mtu < 576 ? 576 : l->mtu;
+	size_t len;
+
+	if (mtu > 1500) /* FreeBSD before 15 cannot answer longer ones, and nobody sends them */
+		mtu = 1500;
+	len = mtu - d->ip_overhead;
+	return len < PACKET_MAX ? len : PACKET_MAX;
+}
+
+/* Sends what the builder holds, if anything, and starts the next packet. */
+bool sendq_packet(struct engine *e, unsigned link, struct builder *b)
+{
+	struct link *l = &e->link[link];
+	const struct dialect *d = b->dialect;
+	bool single = b->section_max == 1, sent = true;
+	size_t len = builder_finish(b);
+
+	if (len) {
+#ifdef CHECK_OUTGOING
+		const char *wrong = outgoing_wrong(d, e->packet, len);
+
+		if (wrong) {
+			e->counters.refused[R_OUTGOING]++;
+			engine_note(e, &(struct note){.kind = NOTE_REFUSED,
+						      .reason = R_OUTGOING,
+						      .action = ACT_UNKNOWN,
+						      .link = (int)link,
+						      .detail = wrong});
+			sent = false;
+		}
+#endif
+		if (sent && e->ops.send(e->ctx, link, e->packet, len)) {
+			e->counters.refused[R_SEND_ERROR]++;
+			sent = false;
+		}
+		if (sent) {
+			l->packets_out++;
+			engine_count(e, C_PACKETS_OUT);
+			e->counters.done[C_BYTES_OUT] += len;
+		}
+	}
+	builder_start(b, d, e->packet, sendq_payload(l, d), single);
+	return sent;
+}
+
+static void told(struct engine *e, struct flow *f, int h, enum pf_action action)
+{
+	const struct half *half = &f->half[h];
+	struct tuples t;
+
+	if (!e->ops.note)
+		return;
+	flow_tuples(f, &t);
+	e->ops.note(e->ctx, &(struct note){.kind = NOTE_SENT,
+					   .action = action,
+					   .link = -1,
+					   .tuples = &t,
+					   .id = half->id,
+					   .creatorid = half->node.word});
+}
+
+/* One message of one half; starts another packet when this one is full. */
+static void put(struct engine *e, unsigned link, struct builder *b, struct flow *f, int h,
+		unsigned what)
+{
+	const struct half *half = &f->half[h];
+	struct pf_state s;
+	struct msg_upd_c u;
+
+	for (int attempt = 0; attempt < 2; attempt++) {
+		bool done = false;
+
+		switch (what) {
+		case PEND_DEL:
+			done = builder_add_id(b, ACT_DEL_C, half->id, half->node.word);
+			break;
+		case PEND_INS:
+		case PEND_UPD:
+			if (!attempt && !announce_state(e, f, h, &e->link[link], b->dialect, &s))
+				return;
+			done = builder_add_state(b, what == PEND_INS ? ACT_INS : ACT_UPD, &s);
+			break;
+		default:
+			if (!attempt)
+				announce_upd_c(e, f, h, &u);
+			done = builder_add_upd_c(b, &u);
+		}
+		if (done)
+			return;
+		(void)sendq_packet(e, link, b);
+	}
+}
+
+static void put_ids(struct engine *e, unsigned link, struct builder *b, const struct ids *ids,
+		    enum pf_action action)
+{
+	for (size_t i = 0; i < ids->count; i++) {
+		const struct msg_id *m = &ids->id[i];
+
+		if (builder_add_id(b, action, m->id, m->creatorid))
+			continue;
+		(void)sendq_packet(e, link, b);
+		(void)builder_add_id(b, action, m->id, m->creatorid);
+	}
+}
+
+/*
+ * All that a batch of flows has to say, to one link in one dialect. Acknowledgements first: a
+ * packet is held back at the peer until they come. Deletions before insertions of the same name.
+ */
+static void flush_dialect(struct engine *e, unsigned link, const struct dialect *d,
+			  struct flow **batch, size_t n, bool states)
+{
+	static const unsigned order[] = {PEND_DEL, PEND_INS, PEND_UPD, PEND_UPD_C};
+	struct link *l = &e->link[link];
+	struct builder b;
+	unsigned all = 0;
+
+	builder_start(&b, d, e->packet, sendq_payload(l, d), !l->config.dialect);
+	put_ids(e, link, &b, &l->acks, ACT_INS_ACK);
+	for (size_t i = 0; i < n; i++)
+		all |= (unsigned)(batch[i]->pend | batch[i]->pend >> 4);
+	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
+		if (!(all & order[o]) || (!states && order[o] & (PEND_INS | PEND_UPD)))
+			continue;
+		for (size_t i = 0; i < n; i++)
+			for (int h = HALF_IN; h <= HALF_OUT; h++)
+				if (pending(batch[i], h) & order[o])
+					put(e, link, &b, batch[i], h, order[o]);
+	}
+	put_ids(e, link, &b, &l->requests, ACT_UPD_REQ);
+	(void)sendq_packet(e, link, &b);
+}
+
+/* Before any peer of a link was heard, what does not depend on the dialect goes to both families. */
+static void flush_link(struct engine *e, unsigned link, struct flow **batch, size_t n)
+{
+	struct link *l = &e->link[link];
+
+	if (l->config.mode == MODE_RECEIVE_ONLY)
+		n = 0;
+	if (l->up && l->dialects) {
+		for (int d = 0; d < DIALECT_COUNT; d++)
+			if (l->dialects & 1u << d)
+				flush_dialect(e, link, dialect_get((enum dialect_id)d), batch, n,
+					      true);
+	} else if (l->up) {
+		flush_dialect(e, link, dialect_get(DIALECT_FREEBSD_13), batch, n, false);
+		flush_dialect(e, link, dialect_get(DIALECT_OPENBSD), batch, n, false);
+	}
+	l->acks.count = l->requests.count = 0;
+}
+
+/* Somebody may have heard full states: a link is up, may send, and its dialect is known. */
+static bool anybody(const struct engine *e)
+{
+	for (size_t i = 0; i < e->links; i++)
+		if (e->link[i].up && e->link[i].dialects &&
+		    e->link[i].config.mode != MODE_RECEIVE_ONLY)
+			return true;
+	return false;
+}
+
+/* handover = strict somewhere: pf follows the sequence, and lags behind when we carry the flow. */
+static bool told_strict(const struct engine *e, const struct flow *f)
+{
+	for (size_t i = 0; i < e->links; i++)
+		if (e->link[i].config.handover_strict && f->flags & F_WSCALE)
+			return true;
+	return false;
+}
+
+static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
+{
+	static const struct {
+		unsigned what;
+		enum counter counter;
+		enum pf_action action;
+	} kinds[] = {
+		{PEND_DEL, C_DEL_C_OUT, ACT_DEL_C},
+		{PEND_INS, C_INS_OUT, ACT_INS},
+		{PEND_UPD, C_UPD_OUT, ACT_UPD},
+		{PEND_UPD_C, C_UPD_C_OUT, ACT_UPD_C},
+	};
+	struct half *half = &f->half[h];
+	unsigned what = pending(f, h);
+
+	if (!heard || !what)
+		return;
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+		if (!(what & kinds[i].what))
+			continue;
+		engine_count(e, kinds[i].counter);
+		told(e, f, h, kinds[i].action);
+	}
+	if ((what & PEND_DEL) && (what & PEND_INS))
+		engine_count(e, C_REPLACED_OUT);
+	if (what & (PEND_INS | PEND_UPD)) {
+		half->flags |= H_TOLD;
+		if (!(half->flags & H_NUMBERS) && !told_strict(e, f))
+			half->flags |= H_SLOPPY;
+	}
+}
+
+/* After a batch has left: what was told is noted, the dead are released. */
+static void settle(struct engine *e, struct flow *f, bool heard)
+{
+	bool restarted = f->pend & ~(PEND_DEL | PEND_DEL << 4);
+
+	settle_half(e, f, HALF_IN, heard);
+	settle_half(e, f, HALF_OUT, heard);
+	sendq_drop(e, f);
+	if (f->flags & F_DEAD) {
+		table_release(&e->table, f);
+		return;
+	}
+	if (heard && restarted) {
+		f->told = e->ds;
+		refresh_arm(e, f);
+	}
+}
+
+/* A flow that closed before anybody heard of it is not told any more. */
+static bool never_told(struct engine *e, struct flow *f)
+{
+	if (f->proto != PROTO_TCP || f->flags & F_DEAD ||
+	    (f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_TOLD ||
+	    f->half[HALF_IN].state[0] < PF_TCP_FIN_WAIT_2 ||
+	    f->half[HALF_IN].state[1] < PF_TCP_FIN_WAIT_2)
+		return false;
+	engine_count(e, C_NEVER_TOLD);
+	sendq_drop(e, f);
+	return true;
+}
+
+/* How many states of full size may leave now. */
+static size_t allowance(struct engine *e)
+{
+	uint64_t burst = LIVE_BURST * (NS_PER_S / LIVE_RATE);
+
+	if (e->tokens_at + burst < e->now)
+		e->tokens_at = e->now - burst;
+	return e->tokens_at < e->now ? (size_t)((e->now - e->tokens_at) / (NS_PER_S / LIVE_RATE))
+				     : 0;
+}
+
+void sendq_flush(struct engine *e)
+{
+	struct flow *batch[FLUSH_FLOWS];
+	size_t n = 0, states = 0, may = allowance(e);
+	bool heard = anybody(e);
+	struct list *at, *next;
+
+	e->flush_at = NEVER;
+	list_for_each_safe (at, next, &e->queue) {
+		struct flow *f = container_of(at, struct flow, queue);
+		unsigned full = (f->pend & 15 & (PEND_INS | PEND_UPD) ? 1u : 0) +
+				(f->pend >> 4 & (PEND_INS | PEND_UPD) ? 1u : 0);
+
+		if (n == FLUSH_FLOWS || (full && states + full > may)) {
+			e->flush_at = e->now + 5 * NS_PER_MS;
+			break;
+		}
+		if (never_told(e, f))
+			continue;
+		states += full;
+		batch[n++] = f;
+	}
+	e->tokens_at += states * (NS_PER_S / LIVE_RATE);
+	for (unsigned i = 0; i < e->links; i++)
+		flush_link(e, i, batch, n);
+	for (size_t i = 0; i < n; i++)
+		settle(e, batch[i], heard);
+	e->ops.flush_packets(e->ctx);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the configuration to what the engine wants, and to this host's id. */
+#include "settings.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t key[16],
+		     struct engine_config *config)
+{
+	*config = (struct engine_config){
+		.hostid = hostid,
+		.links = s->syncs,
+		.tcp = s->tcp,
+		.udp = s->udp,
+		.icmp = s->icmp,
+		.other = s->other,
+		.exclude = s->exclude,
+		.vip = s->vip,
+		.protect = s->protect,
+		.announce_local = s->local,
+		.max_states = s->max_states,
+		.max_rate = s->max_rate,
+		.takeover = s->commit == COMMIT_TAKEOVER,
+		.tcp_strict = s->tcp_window == TCP_STRICT,
+		.timeouts = s->timeouts,
+	};
+	memcpy(config->hash_key, key, sizeof(config->hash_key));
+	for (size_t i = 0; i < s->syncs; i++) {
+		const struct settings_sync *sync = &s->sync[i];
+
+		config->link[i] = (struct link_config){
+			.name = sync->name,
+			.dialect = sync->dialect,
+			.mode = sync->mode,
+			.handover_strict = sync->handover == HANDOVER_STRICT,
+			.accept = sync->accept,
+			.flush_ms = sync->flush_ms,
+			.bulk_rate = sync->bulk_rate,
+		};
+	}
+}
+
+/* FNV-1a: the machine id is random already, it only has to be spread over 32 bits. */
+static uint32_t hash_text(const char *s, uint64_t h)
+{
+	for (; *s; s++)
+		h = (h ^ (unsigned char)*s) * 0x100000001b3ULL;
+	return (uint32_t)(h ^ h >> 32);
+}
+
+int settings_hostid(const struct settings *s, const char *machine_id_file, uint32_t *hostid)
+{
+	char line[64] = "";
+	FILE *f;
+	size_t len;
+
+	if (s->hostid) {
+		*hostid = s->hostid;
+		return 0;
+	}
+	f = fopen(machine_id_file, "re");
+	if (!f)
+		return -errno;
+	len = fread(line, 1, sizeof(line) - 1, f);
+	(void)fclose(f);
+	line[len] = '\0';
+	for (len = 0; isxdigit((unsigned char)line[len]); len++)
+		line[len] = (char)tolower((unsigned char)line[len]);
+	if (len != 32)
+		return -EINVAL;
+	line[len] = '\0';
+	/* The application's constant: the machine id must not be told, and the hash not be
+	 * another's. */
+	*hostid = hash_text(line, hash_text("pfsync-linux hostid", 0xcbf29ce484222325ULL));
+	if (!*hostid)
+		*hostid = 1;
+	return 0;
+}
+
+const char *settings_pf_name(const struct settings *s, const char *interface)
+{
+	for (size_t i = 0; i < s->interfaces; i++)
+		if (!strcmp(s->interface[i].name, interface))
+			return s->interface[i].pf_name;
+	return NULL;
+}

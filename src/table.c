@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "table.h"
+
+#include <stdlib.h>
+
+#include "hash.h"
+
+enum { CHUNK = 1024, INDEX_FIRST = 1024, MOVE = 4 };
+
+/* ---- index ---------------------------------------------------------------------------------- */
+
+static bool index_init(struct index *x)
+{
+	*x = (struct index){.size = INDEX_FIRST};
+	x->bucket = calloc(x->size, sizeof(*x->bucket));
+	return x->bucket != NULL;
+}
+
+static void index_free(struct index *x)
+{
+	free(x->bucket);
+	free(x->old);
+	*x = (struct index){0};
+}
+
+/* Where a hash is filed now: a bucket of the old array as long as that was not emptied. */
+static struct hnode **index_slot(const struct index *x, uint32_t hash)
+{
+	if (x->old && (hash & (x->old_size - 1)) >= x->moved)
+		return &x->old[hash & (x->old_size - 1)];
+	return &x->bucket[hash & (x->size - 1)];
+}
+
+static void index_move(struct index *x)
+{
+	for (int i = 0; x->old && i < MOVE; i++) {
+		struct hnode *n = x->old[x->moved];
+
+		x->old[x->moved++] = NULL;
+		while (n) {
+			struct hnode *next = n->next, **to = &x->bucket[n->hash & (x->size - 1)];
+
+			n->next = *to;
+			*to = n;
+			n = next;
+		}
+		if (x->moved == x->old_size) {
+			free(x->old);
+			x->old = NULL;
+		}
+	}
+}
+
+static void index_add(struct index *x, struct hnode *n)
+{
+	struct hnode **to;
+
+	if (x->count >= x->size && !x->old) {
+		/* without memory for more buckets the chains grow longer, that is all */
+		struct hnode **bigger = calloc(x->size * 2, sizeof(*bigger));
+
+		if (bigger) {
+			x->old = x->bucket;
+			x->old_size = x->size;
+			x->moved = 0;
+			x->bucket = bigger;
+			x->size *= 2;
+		}
+	}
+	index_move(x);
+	to = index_slot(x, n->hash);
+	n->next = *to;
+	*to = n;
+	x->count++;
+}
+
+static void index_remove(struct index *x, struct hnode *n)
+{
+	struct hnode **at = index_slot(x, n->hash);
+
+	while (*at && *at != n)
+		at = &(*at)->next;
+	if (!*at)
+		return;
+	*at = n->next;
+	n->next = NULL;
+	x->count--;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+static size_t ends_len(int family)
+{
+	return 4 * (family_len(family) + 2);
+}
+
+static struct flow *slab_at(const struct slab *s, size_t i)
+{
+	return (struct flow *)(void *)(s->chunk[i / CHUNK] + i % CHUNK * s->record);
+}
+
+static struct flow *slab_take(struct slab *s)
+{
+	struct hnode *n = s->free;
+
+	if (n) {
+		s->free = n->next;
+		return container_of(n, struct flow, node);
+	}
+	if (s->used == s->chunks * CHUNK) {
+		uint8_t **chunk = realloc(s->chunk, (s->chunks + 1) * sizeof(*chunk));
+
+		if (!chunk)
+			return NULL;
+		s->chunk = chunk;
+		s->chunk[s->chunks] = calloc(CHUNK, s->record);
+		if (!s->chunk[s->chunks])
+			return NULL;
+		s->chunks++;
+	}
+	return slab_at(s, s->used++);
+}
+
+static void slab_free(struct slab *s)
+{
+	for (size_t i = 0; i < s->chunks; i++)
+		free(s->chunk[i]);
+	free(s->chunk);
+}
+
+bool table_init(struct table *t, const uint8_t key[16])
+{
+	*t = (struct table){0};
+	memcpy(t->key, key, sizeof(t->key));
+	for (int i = 0; i < 2; i++)
+		t->slab[i].record = (sizeof(struct flow) + ends_len(i ? 6 : 4) + 7) & ~(size_t)7;
+	if (index_init(&t->middle) && index_init(&t->name))
+		return true;
+	table_free(t);
+	return false;
+}
+
+static void extra_free(struct flow *f)
+{
+	if (!f->extra)
+		return;
+	free(f->extra->raw[0]);
+	free(f->extra->raw[1]);
+	free(f->extra);
+	f->extra = NULL;
+}
+
+void table_free(struct table *t)
+{
+	uint64_t cursor = 0;
+	struct flow *f;
+
+	while ((f = table_walk(t, &cursor)))
+		extra_free(f);
+	for (int i = 0; i < 2; i++)
+		slab_free(&t->slab[i]);
+	index_free(&t->middle);
+	index_free(&t->name);
+	*t = (struct table){0};
+}
+
+static uint8_t *put_end(uint8_t *p, size_t len, const struct endpoint *e)
+{
+	memcpy(p, e->addr, len);
+	p[len] = (uint8_t)(e->port >> 8);
+	p[len + 1] = (uint8_t)e->port;
+	return p + len + 2;
+}
+
+void flow_set_tuples(struct flow *f, const struct tuples *t)
+{
+	uint8_t *p = f->ends;
+
+	for (int i = ORIG_SRC; i <= REPLY_DST; i++)
+		p = put_end(p, family_len(f->family), &t->end[i]);
+}
+
+void flow_tuples(const struct flow *f, struct tuples *t)
+{
+	size_t len = family_len(f->family);
+	const uint8_t *p = f->ends;
+
+	memset(t, 0, sizeof(*t));
+	t->family = f->family;
+	t->proto = f->proto;
+	t->icmp_type = f->icmp_type;
+	for (int i = ORIG_SRC; i <= REPLY_DST; i++, p += len + 2) {
+		memcpy(t->end[i].addr, p, len);
+		t->end[i].port = (uint16_t)(p[len] << 8 | p[len + 1]);
+	}
+}
+
+static uint32_t middle_hash(const struct table *t, const struct tuples *tuples)
+{
+	size_t len = family_len(tuples->family);
+	uint8_t bytes[2 + 2 * 18], *p = bytes;
+
+	*p++ = tuples->family;
+	*p++ = tuples->proto;
+	p = put_end(p, len, &tuples->end[ORIG_SRC]);
+	p = put_end(p, len, &tuples->end[REPLY_SRC]);
+	return (uint32_t)hash_bytes(t->key, bytes, (size_t)(p - bytes));
+}
+
+static bool same_middle(const struct flow *f, const struct tuples *t)
+{
+	size_t len = family_len(t->family), step = len + 2;
+	uint8_t bytes[2 * 18];
+
+	if (f->family != t->family || f->proto != t->proto || f->icmp_type != t->icmp_type)
+		return false;
+	(void)put_end(put_end(bytes, len, &t->end[ORIG_SRC]), len, &t->end[REPLY_SRC]);
+	return !memcmp(f->ends, bytes, step) &&
+	       !memcmp(f->ends + REPLY_SRC * step, bytes + step, step);
+}
+
+struct flow *table_add(struct table *t, const struct tuples *tuples)
+{
+	struct flow *f = slab_take(&t->slab[tuples->family == 6]);
+
+	if (!f)
+		return NULL;
+	memset(f, 0, sizeof(*f));
+	list_init(&f->timer);
+	list_init(&f->queue);
+	f->half[HALF_OUT].flags = H_OUT;
+	f->flags = F_USED;
+	f->family = tuples->family;
+	f->proto = tuples->proto;
+	f->icmp_type = tuples->icmp_type;
+	flow_set_tuples(f, tuples);
+	f->node.hash = middle_hash(t, tuples);
+	index_add(&t->middle, &f->node);
+	t->flows++;
+	return f;
+}
+
+void table_unlink(struct table *t, struct flow *f)
+{
+	table_unname(t, f, HALF_IN);
+	table_unname(t, f, HALF_OUT);
+	index_remove(&t->middle, &f->node);
+	t->flows--;
+}
+
+void table_release(struct table *t, struct flow *f)
+{
+	struct slab *s = &t->slab[f->family == 6];
+
+	extra_free(f);
+	f->flags = 0;
+	f->node.next = s->free;
+	s->free = &f->node;
+}
+
+struct flow *table_next_middle(const struct table *t, const struct tuples *tuples,
+			       struct flow *after)
+{
+	uint32_t hash = after ? after->node.hash : middle_hash(t, tuples);
+	struct hnode *n = after ? after->node.next : *index_slot(&t->middle, hash);
+
+	for (; n; n = n->next) {
+		struct flow *f = container_of(n, struct flow, node);
+
+		if (n->hash == hash && same_middle(f, tuples))
+			return f;
+	}
+	return NULL;
+}
+
+struct flow *table_find(const struct table *t, const struct tuples *tuples)
+{
+	size_t len = family_len(tuples->family), step = len + 2;
+	uint8_t bytes[2 * 18];
+	struct flow *f = NULL;
+
+	(void)put_end(put_end(bytes, len, &tuples->end[ORIG_DST]), len, &tuples->end[REPLY_DST]);
+	while ((f = table_next_middle(t, tuples, f)))
+		if (!memcmp(f->ends + ORIG_DST * step, bytes, step) &&
+		    !memcmp(f->ends + REPLY_DST * step, bytes + step, step))
+			return f;
+	return NULL;
+}
+
+/* ---- names ---------------------------------------------------------------------------------- */
+
+static uint32_t name_hash(const struct table *t, uint64_t id, uint32_t creatorid)
+{
+	uint8_t bytes[12];
+	struct writer w = writer_of(bytes, sizeof(bytes));
+
+	writer_u64(&w, id);
+	writer_u32(&w, creatorid);
+	return (uint32_t)hash_bytes(t->key, bytes, sizeof(bytes));
+}
+
+struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creatorid)
+{
+	uint32_t hash = name_hash(t, id, creatorid);
+
+	for (struct hnode *n = *index_slot(&t->name, hash); n; n = n->next) {
+		struct half *h = container_of(n, struct half, node);
+
+		if (h->id == id && n->word == creatorid)
+			return h;
+	}
+	return NULL;
+}
+
+bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid)
+{
+	struct half *h = &f->half[half];
+
+	if (table_find_half(t, id, creatorid))
+		return false;
+	h->id = id;
+	h->node.word = creatorid;
+	h->node.hash = name_hash(t, id, creatorid);
+	h->flags |= H_PRESENT;
+	index_add(&t->name, &h->node);
+	return true;
+}
+
+void table_unname(struct table *t, struct flow *f, int half)
+{
+	struct half *h = &f->half[half];
+
+	if (!(h->flags & H_PRESENT))
+		return;
+	index_remove(&t->name, &h->node);
+	h->flags &= H_OUT;
+}
+
+struct flow *half_flow(struct half *h)
+{
+	return container_of(h - half_index(h), struct flow, half[0]);
+}
+
+struct flow_extra *flow_extra(struct flow *f)
+{
+	if (!f->extra)
+		f->extra = calloc(1, sizeof(*f->extra));
+	return f->extra;
+}
+
+struct flow *table_walk(const struct table *t, uint64_t *cursor)
+{
+	size_t first = t->slab[0].used;
+
+	/* IPv4 records by their number from 0 on, IPv6 ones from bit 63 on */
+	for (;;) {
+		bool v6 = *cursor >> 63;
+		size_t i = (size_t)(*cursor & ~(1ULL << 63));
+		struct flow *f;
+
+		if (!v6 && i >= first) {
+			*cursor = 1ULL << 63;
+			continue;
+		}
+		if (v6 && i >= t->slab[1].used)
+			return NULL;
+		++*cursor;
+		f = slab_at(&t->slab[v6], i);
+		if (f->flags & F_USED && !(f->flags & F_DEAD))
+			return f;
+	}
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What others may see of the engine. Nothing here changes it. */
+#include <string.h>
+
+#include "engine_internal.h"
+
+const struct counters *engine_counters(const struct engine *e)
+{
+	return &e->counters;
+}
+
+bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view *v, uint64_t now)
+{
+	const struct flow *f = table_walk(&e->table, cursor);
+
+	if (!f)
+		return false;
+	memset(v, 0, sizeof(*v));
+	flow_tuples(f, &v->tuples);
+	v->remote = f->flags & F_REMOTE;
+	v->in_kernel = f->flags & F_KERNEL;
+	v->live = f->flags & F_LIVE;
+	v->kept = (enum reason)f->kept;
+	v->age = (engine_ns_to_ds(e, now) - f->created) / 10;
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		const struct half *half = &f->half[h];
+
+		v->half[h].present = half->flags & H_PRESENT;
+		v->half[h].id = half->id;
+		v->half[h].creatorid = half->node.word;
+		v->half[h].src = half->state[0];
+		v->half[h].dst = half->state[1];
+		v->half[h].timeout = half->timeout;
+		v->told |= half->flags & H_TOLD;
+	}
+	if (f->proto == PROTO_TCP) {
+		const struct half *half = &f->half[f->half[HALF_IN].flags & H_PRESENT ? 0 : 1];
+
+		v->tcp_state = f->flags & F_KERNEL
+				       ? f->tcp_state
+				       : ctstate_from_pf(half->state[0], half->state[1]);
+	}
+	return true;
+}
+
+void engine_totals(const struct engine *e, struct engine_totals *t)
+{
+	uint64_t cursor = 0;
+	const struct flow *f;
+
+	*t = (struct engine_totals){.flows = e->table.flows,
+				    .remote = e->remote,
+				    .local = e->table.flows - e->remote,
+				    .queued = e->queued,
+				    .undecided = e->undecided};
+	while ((f = table_walk(&e->table, &cursor))) {
+		t->in_kernel += !!(f->flags & F_KERNEL);
+		t->live += !!(f->flags & F_LIVE);
+	}
+}
+
+bool engine_link_view(const struct engine *e, unsigned link, struct link_view *v)
+{
+	const struct link *l = &e->link[link];
+	struct list *n;
+
+	if (link >= e->links)
+		return false;
+	*v = (struct link_view){
+		.name = l->config.name,
+		.up = l->up,
+		.mtu = l->mtu,
+		.bulk = l->bulk,
+		.ever_synced = l->ever_synced,
+		.answering = l->answer.active,
+		.bulk_failed = l->bulk_failed,
+		.packets_in = l->packets_in,
+		.packets_out = l->packets_out,
+	};
+	list_for_each (n, &e->peers)
+		v->peers += container_of(n, struct peer, node)->link == link;
+	return true;
+}
+
+bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v)
+{
+	struct list *at;
+
+	list_for_each (at, &e->peers) {
+		const struct peer *p = container_of(at, struct peer, node);
+
+		if (n--)
+			continue;
+		*v = (struct peer_view){
+			.link = p->link,
+			.addr = p->addr,
+			.dialect = p->dialect,
+			.version = p->version,
+			.heard = p->heard,
+			.first = p->first,
+			.packets_in = p->packets,
+			.messages_in = p->messages,
+			.refused = p->refused,
+			.states_whole = p->whole,
+			.states_half = p->half,
+		};
+		memcpy(v->hostid, p->hostid, sizeof(v->hostid));
+		return true;
+	}
+	return false;
+}

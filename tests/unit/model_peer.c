@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a node said, what it is told, and peers that are only pretended. */
+#include "model.h"
+
+#include <stdlib.h>
+
+#include "xlat.h"
+
+void node_quiet(struct node *n)
+{
+	n->sents = n->saids = 0;
+}
+
+size_t node_said(const struct node *n, enum pf_action action)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->saids; i++)
+		count += n->said[i].action == action;
+	return count;
+}
+
+const struct said *node_nth(const struct node *n, enum pf_action action, size_t nth)
+{
+	for (size_t i = 0; i < n->saids; i++)
+		if (n->said[i].action == action && !nth--)
+			return &n->said[i];
+	return NULL;
+}
+
+const struct said *node_about(const struct node *n, enum pf_action action, uint64_t id,
+			      uint32_t creatorid)
+{
+	for (size_t i = 0; i < n->saids; i++)
+		if (n->said[i].action == action && n->said[i].id == id &&
+		    n->said[i].creatorid == creatorid)
+			return &n->said[i];
+	return NULL;
+}
+
+const struct said *node_half(const struct node *n, enum pf_action action, uint8_t direction,
+			     size_t nth)
+{
+	for (size_t i = 0; i < n->saids; i++)
+		if (n->said[i].action == action && n->said[i].s.direction == direction && !nth--)
+			return &n->said[i];
+	return NULL;
+}
+
+bool node_flow(const struct node *n, const struct tuples *t, struct flow_view *v)
+{
+	uint64_t cursor = 0;
+
+	while (engine_flow_next(n->e, &cursor, v, n->now))
+		if (tuples_equal(&v->tuples, t))
+			return true;
+	*v = (struct flow_view){0};
+	return false;
+}
+
+size_t node_flows(const struct node *n)
+{
+	struct engine_totals t;
+
+	engine_totals(n->e, &t);
+	return t.flows;
+}
+
+uint64_t node_counter(const struct node *n, enum counter c)
+{
+	return engine_counters(n->e)->done[c];
+}
+
+uint64_t node_refused(const struct node *n, enum reason r)
+{
+	return engine_counters(n->e)->refused[r];
+}
+
+/* ---- the pretended peer ------------------------------------------------------------------------- */
+
+void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid)
+{
+	*f = (struct fake){.dialect = dialect_get(d),
+			   .address = address_v4(203, 0, 113, last),
+			   .hostid = hostid};
+}
+
+void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len)
+{
+	struct packet_from how = {.src = *from, .ttl = PFSYNC_TTL, .right_interface = true};
+
+	engine_on_packet(n->e, 0, &how, data, len, n->now);
+}
+
+void fake_begin(struct fake *f)
+{
+	builder_start(&f->b, f->dialect, f->buf, 1480, false);
+}
+
+void fake_end(struct fake *f, struct node *n)
+{
+	size_t len = builder_finish(&f->b);
+
+	if (!len)
+		abort();
+	node_hear_raw(n, &f->address, f->buf, len);
+	(void)node_settle(n);
+}
+
+void fake_state(struct fake *f, struct node *n, enum pf_action action, const struct pf_state *s)
+{
+	fake_begin(f);
+	(void)builder_add_state(&f->b, action, s);
+	fake_end(f, n);
+}
+
+void fake_id(struct fake *f, struct node *n, enum pf_action action, uint64_t id, uint32_t creatorid)
+{
+	fake_begin(f);
+	(void)builder_add_id(&f->b, action, id, creatorid);
+	fake_end(f, n);
+}
+
+void fake_upd_c(struct fake *f, struct node *n, const struct pf_state *s)
+{
+	struct msg_upd_c m = {.id = s->id,
+			      .creatorid = s->creatorid,
+			      .src = s->src,
+			      .dst = s->dst,
+			      .timeout = s->timeout};
+
+	fake_begin(f);
+	(void)builder_add_upd_c(&f->b, &m);
+	fake_end(f, n);
+}
+
+void fake_bus(struct fake *f, struct node *n, uint8_t status)
+{
+	fake_begin(f);
+	(void)builder_add_bus(&f->b, &(struct msg_bus){.creatorid = f->hostid, .status = status});
+	fake_end(f, n);
+}
+
+void fake_clr(struct fake *f, struct node *n, uint32_t creatorid, const char *ifname)
+{
+	struct msg_clr m = {.creatorid = creatorid};
+
+	memcpy(m.ifname, ifname, strnlen(ifname, sizeof(m.ifname) - 1));
+	fake_begin(f);
+	(void)builder_add_clr(&f->b, &m);
+	fake_end(f, n);
+}
+
+struct pf_state fake_half(const struct fake *f, const struct tuples *t, uint8_t direction,
+			  uint64_t id)
+{
+	struct pf_state s = {.id = id,
+			     .creatorid = f->hostid,
+			     .ifname = "all",
+			     .af = t->family,
+			     .stack_af = t->family,
+			     .proto = t->proto,
+			     .stack_proto = t->proto,
+			     .direction = direction,
+			     .rule = 1,
+			     .anchor = UINT32_MAX,
+			     .nat_rule = UINT32_MAX,
+			     .creation = 5,
+			     .rtableid = {-1, -1}};
+
+	xlat_keys(t, direction, f->dialect->icmp_typed, s.key);
+	switch (t->proto) {
+	case PROTO_TCP:
+		s.src = (struct pf_peer){.state = PF_TCP_ESTABLISHED,
+					 .seqlo = 0x10000000,
+					 .seqhi = 0x10010000,
+					 .max_win = 502,
+					 .wscale = 0x87};
+		s.dst = (struct pf_peer){.state = PF_TCP_ESTABLISHED,
+					 .seqlo = 0x20000000,
+					 .seqhi = 0x20010000,
+					 .max_win = 509,
+					 .wscale = 0x8a};
+		s.timeout = PFTM_TCP_ESTABLISHED;
+		break;
+	case PROTO_UDP:
+		s.src.state = s.dst.state = PF_OTHER_MULTIPLE;
+		s.timeout = PFTM_UDP_MULTIPLE;
+		break;
+	case PROTO_ICMP:
+	case PROTO_ICMPV6:
+		s.timeout = PFTM_ICMP_ERROR;
+		break;
+	default:
+		s.src.state = s.dst.state = PF_OTHER_MULTIPLE;
+		s.timeout = PFTM_OTHER_MULTIPLE;
+	}
+	return s;
+}
+
+void fake_tells(struct fake *f, struct node *n, const struct tuples *t, uint64_t id)
+{
+	struct pf_state in = fake_half(f, t, PF_IN, id), out = fake_half(f, t, PF_OUT, id + 1);
+
+	fake_begin(f);
+	(void)builder_add_state(&f->b, ACT_INS, &in);
+	(void)builder_add_state(&f->b, ACT_INS, &out);
+	fake_end(f, n);
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The judge of outgoing packets: good ones pass, each single fault is found. */
+#include "builder.h"
+#include "check.h"
+#include "outgoing.h"
+#include "sample.h"
+
+#include <stdio.h>
+
+enum { BUF = 4096, HEAD = PFSYNC_HEADER_LEN + PFSYNC_SUBHEADER_LEN };
+
+static size_t built(const struct dialect *d, uint8_t *buf, const struct pf_state *s)
+{
+	struct builder b;
+
+	builder_start(&b, d, buf, 1460, false);
+	CHECK(builder_add_state(&b, ACT_INS, s));
+	return builder_finish(&b);
+}
+
+static void test_good(void)
+{
+	for (int i = 0; i < DIALECT_COUNT; i++)
+		for (int family = 4; family <= 6; family += 2) {
+			const struct dialect *d = dialect_get((enum dialect_id)i);
+			struct pf_state s = sample_state(family);
+			struct msg_upd_c m = sample_upd_c();
+			uint8_t buf[BUF];
+			struct builder b;
+			size_t len;
+
+			builder_start(&b, d, buf, 1460, false);
+			CHECK(builder_add_state(&b, ACT_INS, &s));
+			CHECK(builder_add_id(&b, ACT_INS_ACK, 1, 2));
+			CHECK(builder_add_state(&b, ACT_UPD, &s));
+			CHECK(builder_add_upd_c(&b, &m));
+			CHECK(builder_add_id(&b, ACT_DEL_C, 1, 2));
+			CHECK(builder_add_id(&b, ACT_UPD_REQ, 0, 0));
+			CHECK(builder_add_bus(
+				&b, &(struct msg_bus){.creatorid = 7, .status = BUS_END}));
+			CHECK(builder_add_clr(&b, &(struct msg_clr){.creatorid = 7}));
+			len = builder_finish(&b);
+			CHECK_STR(outgoing_wrong(d, buf, len) ? outgoing_wrong(d, buf, len) : "",
+				  "");
+		}
+}
+
+/* Each row changes one thing of a good state; the judge must say so, in every dialect. */
+static void test_bad_states(void)
+{
+	static const char *const names[] = {"id",
+					    "creatorid",
+					    "family",
+					    "direction",
+					    "rule",
+					    "anchor",
+					    "nat_rule",
+					    "peer state",
+					    "timeout 14",
+					    "timeout 25",
+					    "flags",
+					    "empty ifname",
+					    "ifname without NUL",
+					    "rt",
+					    "rtableid",
+					    "dst state"};
+
+	for (int i = 0; i < DIALECT_COUNT; i++)
+		for (size_t bad = 0; bad < sizeof(names) / sizeof(names[0]); bad++) {
+			const struct dialect *d = dialect_get((enum dialect_id)i);
+			struct pf_state s = sample_state(4);
+			uint8_t buf[BUF];
+			size_t len;
+			bool late = d->layout != LAYOUT_1301;
+
+			switch (bad) {
+			case 0:
+				s.id = 0;
+				break;
+			case 1:
+				s.creatorid = 0;
+				break;
+			case 2:
+				s.af = 10;
+				break;
+			case 3:
+				s.direction = PF_INOUT;
+				break;
+			case 4:
+				s.rule = 0;
+				break;
+			case 5:
+				s.anchor = 0;
+				break;
+			case 6:
+				s.nat_rule = 1;
+				break;
+			case 7:
+				s.src.state = 13;
+				break;
+			case 8:
+				s.timeout = 14;
+				break;
+			case 9:
+				s.timeout = 25;
+				break;
+			case 10:
+				s.state_flags = 0x08;
+				break;
+			case 11:
+				memset(s.ifname, 0, sizeof(s.ifname));
+				break;
+			case 12:
+				memset(s.ifname, 'x', sizeof(s.ifname));
+				break;
+			case 13:
+				s.rt = late;
+				break;
+			case 14:
+				s.rtableid[0] = late ? 3 : -1;
+				break;
+			default:
+				s.dst.state = 13;
+			}
+			len = built(d, buf, &s);
+			if (!late && (bad == 13 || bad == 14))
+				CHECK(!outgoing_wrong(d, buf, len));
+			else if (!CHECK(outgoing_wrong(d, buf, len) != NULL))
+				printf(" (%s, %s)", d->name, names[bad]);
+		}
+}
+
+/* Good bytes with one of them changed. */
+static void test_bad_bytes(void)
+{
+	for (int i = 0; i < DIALECT_COUNT; i++) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+		struct pf_state s = sample_state(4);
+		uint8_t buf[BUF];
+		size_t len = built(d, buf, &s);
+		/* version, pad, length, checksum, action, pad or stride, count, behind an address
+		 */
+		const size_t at[] = {0, 1, 3, 4, 19, 20, 21, 23, HEAD + 24 + 4, HEAD + 24 + 31};
+
+		CHECK(!outgoing_wrong(d, buf, len));
+		for (size_t k = 0; k < sizeof(at) / sizeof(at[0]); k++) {
+			buf[at[k]] ^= 0x41;
+			if (!CHECK(outgoing_wrong(d, buf, len) != NULL))
+				printf(" (%s, byte %zu)", d->name, at[k]);
+			buf[at[k]] ^= 0x41;
+		}
+		for (size_t cut = 0; cut < len; cut++)
+			CHECK(outgoing_wrong(d, buf, cut) != NULL);
+		CHECK(outgoing_wrong(d, buf, len + 1) != NULL);
+		for (int other = 0; other < DIALECT_COUNT; other++)
+			CHECK_EQ(!outgoing_wrong(dialect_get((enum dialect_id)other), buf, len),
+				 other == i);
+	}
+}
+
+static size_t patched_length(uint8_t *buf, size_t len)
+{
+	buf[2] = (uint8_t)(len >> 8);
+	buf[3] = (uint8_t)len;
+	return len;
+}
+
+static void test_eof(void)
+{
+	const struct dialect *d = dialect_get(DIALECT_FREEBSD_13);
+	struct pf_state s = sample_state(4);
+	uint8_t buf[BUF] = {0};
+	size_t len = built(d, buf, &s);
+
+	CHECK(outgoing_wrong(d, buf, patched_length(buf, len - 4)) != NULL);
+	CHECK(outgoing_wrong(d, buf, patched_length(buf, len + 4)) != NULL);
+	CHECK(!outgoing_wrong(d, buf, patched_length(buf, len)));
+	buf[len - 1] = 0;
+	CHECK(outgoing_wrong(d, buf, len) != NULL);
+	d = dialect_get(DIALECT_OPENBSD);
+	len = built(d, buf, &s);
+	memcpy(buf + len, (const uint8_t[]){12, 0, 0, 1}, 4);
+	CHECK(outgoing_wrong(d, buf, patched_length(buf, len + 4)) != NULL);
+	CHECK(!outgoing_wrong(d, buf, patched_length(buf, len)));
+	patched_length(buf, PFSYNC_HEADER_LEN);
+	CHECK(outgoing_wrong(d, buf, PFSYNC_HEADER_LEN) != NULL);
+}
+
+static bool small_wrong(enum pf_action action, const void *message)
+{
+	const struct dialect *d = dialect_get(DIALECT_FREEBSD_15);
+	const struct msg_id *id = message;
+	uint8_t buf[BUF];
+	struct builder b;
+
+	builder_start(&b, d, buf, 1460, false);
+	switch (action) {
+	case ACT_UPD_C:
+		CHECK(builder_add_upd_c(&b, message));
+		break;
+	case ACT_BUS:
+		CHECK(builder_add_bus(&b, message));
+		break;
+	case ACT_CLR:
+		CHECK(builder_add_clr(&b, message));
+		break;
+	default:
+		CHECK(builder_add_id(&b, action, id->id, id->creatorid));
+	}
+	return outgoing_wrong(d, buf, builder_finish(&b)) != NULL;
+}
+
+static void test_small(void)
+{
+	struct msg_upd_c m = sample_upd_c();
+
+	CHECK(!small_wrong(ACT_UPD_C, &m));
+	m.expire = 1;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	m = sample_upd_c();
+	m.timeout = 19;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	m.timeout = 24;
+	CHECK(!small_wrong(ACT_UPD_C, &m));
+	m.dst.state = 13;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	CHECK(small_wrong(ACT_BUS, &(struct msg_bus){.creatorid = 1, .status = 3}));
+	CHECK(small_wrong(ACT_BUS, &(struct msg_bus){.status = BUS_END}));
+	CHECK(small_wrong(ACT_CLR, &(struct msg_clr){.creatorid = 0}));
+	CHECK(small_wrong(ACT_DEL_C, &(struct msg_id){.id = 1}));
+	CHECK(small_wrong(ACT_DEL_C, &(struct msg_id){.creatorid = 1}));
+	CHECK(small_wrong(ACT_INS_ACK, &(struct msg_id){.id = 0}));
+	CHECK(small_wrong(ACT_UPD_REQ, &(struct msg_id){.id = 1}));
+	CHECK(!small_wrong(ACT_UPD_REQ, &(struct msg_id){.id = 0}));
+}
+
+/* Sections that the builder never makes. */
+static void test_sections(void)
+{
+	static const uint8_t longer[] = {6, 0, 0,	 40,	   [20] = 7, 4,
+					 0, 1, [31] = 1, [35] = 2, [39] = 0};
+	static const uint8_t empty[] = {6, 0, 0, 40, [20] = 5, 3,	 0,
+					0, 7, 3, 0,  1,	       [35] = 1, [39] = 2};
+	const struct dialect *d = dialect_get(DIALECT_FREEBSD_13);
+	struct pf_state s = sample_state(4);
+	uint8_t buf[BUF];
+	struct builder b;
+	struct writer w;
+	size_t len;
+
+	CHECK(outgoing_wrong(dialect_get(DIALECT_OPENBSD), longer, sizeof(longer)) != NULL);
+	CHECK(outgoing_wrong(dialect_get(DIALECT_OPENBSD), empty, sizeof(empty)) != NULL);
+
+	builder_start(&b, d, buf, 1460, false);
+	CHECK(builder_add_bus(&b, &(struct msg_bus){.creatorid = 1, .status = BUS_END}));
+	len = builder_finish(&b);
+	CHECK(!outgoing_wrong(d, buf, len));
+	buf[HEAD + 11] = 1;
+	CHECK(outgoing_wrong(d, buf, len) != NULL);
+
+	for (uint8_t count = 8; count <= 9; count++) {
+		(void)built(d, buf, &s);
+		buf[HEAD - 1] = count;
+		w = writer_of(buf + HEAD + 242, BUF - HEAD - 242);
+		for (int i = 1; i < count; i++)
+			writer_bytes(&w, buf + HEAD, 242);
+		writer_u32(&w, 12U << 24 | 1);
+		len = patched_length(buf, HEAD + count * (size_t)242 + PFSYNC_SUBHEADER_LEN);
+		CHECK_EQ(outgoing_wrong(d, buf, len) == NULL, count == 8);
+	}
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+		{"good packets pass", test_good},
+		{"each bad field of a state is found", test_bad_states},
+		{"each bad byte is found", test_bad_bytes},
+		{"EOF where it belongs", test_eof},
+		{"bad small messages are found", test_small},
+		{"bad sections are found", test_sections},
+	};
+
+	return check_main("outgoing", tests, sizeof(tests) / sizeof(tests[0]));
+}

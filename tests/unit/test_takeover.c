@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What live connections hang on when they move between pf and Linux. */
+#include "check.h"
+#include "model.h"
+
+#include <stdio.h>
+
+enum { OURS = 0x0a0b0c0d, PEERS = 0x11223344 };
+
+static struct node n;
+static struct fake pf;
+
+static void begin_with(const struct engine_config *c, enum dialect_id d)
+{
+	node_start(&n, c, 2, 1000 * S);
+	fake_init(&pf, d, 1, PEERS);
+	(void)node_settle(&n);
+	fake_bus(&pf, &n, BUS_START);
+	fake_bus(&pf, &n, BUS_END);
+	node_begin(&n);
+	node_quiet(&n);
+}
+
+static void begin(enum dialect_id d)
+{
+	struct engine_config c = node_config(OURS);
+
+	begin_with(&c, d);
+}
+
+static void end(void)
+{
+	CHECK_STR(n.wrong ? n.wrong : "", "");
+	node_stop(&n);
+}
+
+static void check_sloppy(const struct said *m)
+{
+	if (!CHECK(m != NULL))
+		return;
+	CHECK_EQ(m->s.state_flags, PF_FLAG_SLOPPY);
+	CHECK_EQ(m->s.src.state, 4);
+	CHECK_EQ(m->s.dst.state, 4);
+	CHECK_EQ(m->s.src.seqlo, 1);
+	CHECK_EQ(m->s.dst.seqlo, 1);
+	CHECK_EQ(m->s.src.seqdiff | m->s.dst.seqdiff, 0);
+	CHECK_EQ(m->s.src.wscale | m->s.dst.wscale, 0);
+	CHECK_EQ(m->s.timeout, PFTM_TCP_ESTABLISHED);
+	CHECK_EQ(m->s.expire, 0);
+	CHECK_EQ(m->s.rule, UINT32_MAX);
+	CHECK_STR(m->s.ifname, "all");
+}
+
+/* The message about a name stands in the packets before another one. */
+static bool before(const struct said *a, const struct said *b)
+{
+	return a && b && a < b;
+}
+
+/* Both states of a flow of the peer were replaced, once. */
+static void check_replaced(uint64_t id)
+{
+	for (uint64_t i = id; i <= id + 1; i++) {
+		const struct said *del = node_about(&n, ACT_DEL_C, i, PEERS);
+		const struct said *ins = node_about(&n, ACT_INS, i, PEERS);
+
+		CHECK(del != NULL);
+		check_sloppy(ins);
+		CHECK(before(del, ins));
+	}
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 2);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 0);
+}
+
+static void told_so_that_pf_can_carry_it(void)
+{
+	for (int d = DIALECT_FREEBSD_13; d <= DIALECT_OPENBSD; d++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), six = tuples_v6(PROTO_TCP, 10, 40001);
+
+		begin((enum dialect_id)d);
+		fake_tells(&pf, &n, &(struct tuples){t.family, t.proto, 0, 0,
+						     {t.end[0], {{198, 51, 100, 9}, 80},
+						      {{198, 51, 100, 9}, 80}, t.end[3]}}, 900);
+		node_quiet(&n);
+		tuples_snat(&t, 2, 50001);
+		node_open(&n, &t);
+		node_open(&n, &six);
+		node_run(&n, 100);
+		CHECK_EQ(node_said(&n, ACT_INS), 4);
+		for (size_t i = 0; i < 4; i++) {
+			const struct said *m = node_nth(&n, ACT_INS, i);
+
+			check_sloppy(m);
+			if (m) {
+				CHECK_EQ(m->creatorid, OURS);
+				CHECK(m->id != 0);
+			}
+		}
+		CHECK(node_half(&n, ACT_INS, PF_IN, 1) && node_half(&n, ACT_INS, PF_OUT, 1));
+		end();
+	}
+}
+
+/* The reply that crosses a standby's entry raises ASSURED: the flow is ours, pf's states go. */
+static void strict_states_are_replaced(void)
+{
+	for (int d = DIALECT_FREEBSD_13; d <= DIALECT_OPENBSD; d++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+		struct flow_view v;
+
+		begin((enum dialect_id)d);
+		tuples_snat(&t, 2, 50001);
+		fake_tells(&pf, &n, &t, 0x5e8f2a0100000001);
+		CHECK(node_entry(&n, &t) != NULL);
+		node_run(&n, 3000);
+		CHECK_EQ(node_said(&n, ACT_INS) + node_said(&n, ACT_UPD_C) + node_said(&n, ACT_DEL_C), 0);
+		CHECK(node_packet(&n, &t, false));
+		CHECK(node_packet(&n, &t, true));
+		node_run(&n, 60);
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		check_replaced(0x5e8f2a0100000001);
+		CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 1);
+		/* and not again while nothing changes */
+		node_quiet(&n);
+		for (int i = 0; i < 20; i++) {
+			(void)node_packet(&n, &t, i & 1);
+			node_run(&n, 500);
+		}
+		CHECK_EQ(node_said(&n, ACT_INS) + node_said(&n, ACT_DEL_C), 0);
+		end();
+	}
+}
+
+/* A peer that was away has its own strict states still: replaced when it is heard again. */
+static void replaced_again_when_the_peer_reappears(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), u = tuples_v4(PROTO_UDP, 10, 5000);
+
+	begin(DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &t, 100);
+	fake_tells(&pf, &n, &u, 200);
+	(void)node_packet(&n, &t, true);
+	(void)node_packet(&n, &u, true);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 2); /* TCP alone */
+	for (int i = 0; i < 20; i++) { /* silence of the peer for 100 s */
+		node_run(&n, 5000);
+		(void)node_packet(&n, &t, i & 1);
+		(void)node_packet(&n, &u, i & 1);
+	}
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 300);
+	for (uint64_t i = 100; i <= 101; i++) {
+		CHECK(node_about(&n, ACT_DEL_C, i, PEERS) != NULL);
+		check_sloppy(node_about(&n, ACT_INS, i, PEERS));
+		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS), node_about(&n, ACT_INS, i, PEERS)));
+	}
+	CHECK(!node_about(&n, ACT_DEL_C, 200, PEERS));
+	end();
+}
+
+static void link_returns(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), mine = tuples_v4(PROTO_TCP, 11, 40000);
+
+	begin(DIALECT_OPENBSD);
+	fake_tells(&pf, &n, &t, 100);
+	node_open(&n, &mine);
+	node_run(&n, 100);
+	node_link(&n, 0, false, 1500);
+	(void)node_packet(&n, &t, true); /* taken over while nobody hears */
+	node_run(&n, 30000);
+	node_link(&n, 0, true, 1500);
+	node_quiet(&n);
+	node_run(&n, 2000);
+	CHECK(node_about(&n, ACT_UPD_REQ, 0, 0) != NULL);
+	for (uint64_t i = 100; i <= 101; i++)
+		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS), node_about(&n, ACT_INS, i, PEERS)));
+	end();
+}
+
+static void told_sloppy_stays(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state in, out;
+
+	begin(DIALECT_FREEBSD_13);
+	in = fake_half(&pf, &t, PF_IN, 7);
+	out = fake_half(&pf, &t, PF_OUT, 8);
+	in.state_flags = out.state_flags = PF_FLAG_SLOPPY;
+	in.src.seqlo = in.dst.seqlo = out.src.seqlo = out.dst.seqlo = 1;
+	fake_state(&pf, &n, ACT_INS, &in);
+	fake_state(&pf, &n, ACT_INS, &out);
+	node_quiet(&n);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 200);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 1);
+	end();
+}
+
+/* handover = strict: 0/0 with the shifts that pf told, nothing that it could not follow. */
+static void strict_handover(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), mine = tuples_v4(PROTO_TCP, 11, 40000);
+	const struct said *m;
+
+	c.link[0].handover_strict = true;
+	begin_with(&c, DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &t, 100);
+	node_quiet(&n);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 200);
+	CHECK(before(node_about(&n, ACT_DEL_C, 100, PEERS), node_about(&n, ACT_INS, 100, PEERS)));
+	for (uint64_t i = 100; i <= 101; i++) {
+		m = node_about(&n, ACT_INS, i, PEERS);
+		if (!CHECK(m != NULL))
+			continue;
+		CHECK_EQ(m->s.state_flags, 0);
+		CHECK_EQ(m->s.src.state, 0);
+		CHECK_EQ(m->s.dst.state, 0);
+		CHECK_EQ(m->s.src.seqlo, 0);
+		CHECK_EQ(m->s.src.seqhi, 1);
+		CHECK_EQ(m->s.src.max_win, 1);
+		CHECK_EQ(m->s.src.wscale, 0x87);
+		CHECK_EQ(m->s.dst.wscale, 0x8a);
+	}
+	/* without the shifts: sloppy after all */
+	node_quiet(&n);
+	node_open(&n, &mine);
+	node_entry(&n, &mine)->k.tcp_flags[0] = 0;
+	node_run(&n, 200);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	end();
+}
+
+/* A half that pf never told is needed too. */
+static void the_missing_half_is_made(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state in;
+
+	begin(DIALECT_FREEBSD_13);
+	in = fake_half(&pf, &t, PF_IN, 70);
+	fake_state(&pf, &n, ACT_INS, &in);
+	node_quiet(&n);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 200);
+	check_sloppy(node_about(&n, ACT_INS, 70, PEERS));
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	check_sloppy(node_half(&n, ACT_INS, PF_OUT, 0));
+	if (node_half(&n, ACT_INS, PF_OUT, 0))
+		CHECK_EQ(node_half(&n, ACT_INS, PF_OUT, 0)->creatorid, OURS);
+	end();
+}
+
+/* A strict entry that was bypassed drops all: the first UPD_C of a peer makes ours liberal. */
+static void ours_become_liberal(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	const struct said *in, *out;
+	struct pf_state s;
+	struct flow_view v;
+
+	begin(DIALECT_FREEBSD_13);
+	s = fake_half(&pf, &(struct tuples){.family = 4, .proto = PROTO_TCP,
+			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
+				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, PF_IN, 9);
+	fake_state(&pf, &n, ACT_INS, &s); /* so that its dialect is known */
+	node_quiet(&n);
+	tuples_snat(&t, 2, 50001);
+	node_open(&n, &t);
+	node_run(&n, 100);
+	CHECK(!(node_entry(&n, &t)->k.tcp_flags[0] & CT_TCP_FLAG_LIBERAL));
+	in = node_half(&n, ACT_INS, PF_IN, 0);
+	out = node_half(&n, ACT_INS, PF_OUT, 0);
+	if (!CHECK(in && out))
+		return;
+	s = fake_half(&pf, &t, PF_IN, in->id); /* pf has learnt numbers: it carries the flow */
+	s.creatorid = OURS;
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_entry(&n, &t)->k.tcp_flags[0] & CT_TCP_FLAG_LIBERAL);
+	CHECK(node_entry(&n, &t)->k.tcp_flags[1] & CT_TCP_FLAG_LIBERAL);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK_EQ(node_counter(&n, C_HANDED_OVER), 1);
+	node_bypass(&n);
+	CHECK(node_packet(&n, &t, true)); /* the traffic returns and passes */
+	end();
+}
+
+/* A taken-over flow is refreshed before a third of the timeout is left, as long as it lives. */
+static void refreshed_while_live(uint8_t proto, uint32_t timeout)
+{
+	struct tuples t = tuples_v4(proto, 10, 4000), idle = tuples_v4(proto, 11, 4000);
+	uint64_t last = 0, worst = 0, told = 0;
+	const struct said *ins, *idle_ins;
+
+	begin(DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &(struct tuples){.family = 4, .proto = PROTO_TCP,
+			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
+				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, 9);
+	node_quiet(&n);
+	node_open(&n, &t);
+	node_open(&n, &idle);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_INS), 4);
+	ins = node_half(&n, ACT_INS, PF_IN, 0);
+	idle_ins = node_half(&n, ACT_INS, PF_IN, 1);
+	if (!ins || !idle_ins)
+		return;
+	last = ins->at;
+	for (uint32_t i = 0; i < 240; i++) {
+		(void)node_packet(&n, &t, i & 1);
+		node_run(&n, timeout * 1000ull / 60);
+	}
+	ins = node_half(&n, ACT_INS, PF_IN, 0);
+	idle_ins = node_half(&n, ACT_INS, PF_IN, 1);
+	for (size_t i = 0; i < n.saids; i++) {
+		const struct said *m = &n.said[i];
+
+		if (m->action == ACT_UPD_C && m->id == idle_ins->id) {
+			CHECK(!"an idle flow is not refreshed");
+			break;
+		}
+		if (m->action != ACT_UPD_C || m->id != ins->id)
+			continue;
+		worst = m->at - last > worst ? m->at - last : worst;
+		last = m->at;
+		told++;
+	}
+	if (!CHECK(told >= 3))
+		printf("\nprotocol %u: told %u times\n", proto, (unsigned)told);
+	CHECK(worst <= timeout * S * 2 / 3);
+	CHECK(n.now - last <= timeout * S * 2 / 3);
+	CHECK(told <= 4 * 10); /* not at every look */
+	end();
+}
+
+static void refresh(void)
+{
+	refreshed_while_live(PROTO_UDP, 60);
+	refreshed_while_live(PROTO_ICMP, 10);
+	refreshed_while_live(PROTO_TCP, 86400);
+}
+
+/* Whatever hides between two looks: traffic just before a dump still counts. */
+static void refresh_survives_dumps(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	uint64_t last;
+
+	begin(DIALECT_OPENBSD);
+	fake_tells(&pf, &n, &(struct tuples){.family = 4, .proto = PROTO_UDP,
+			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
+				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, 9);
+	node_open(&n, &t);
+	node_run(&n, 100);
+	node_quiet(&n);
+	last = n.now;
+	node_run(&n, 15000);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 1000);
+	engine_resync(n.e, n.now); /* a dump reads the entry */
+	node_run(&n, 60000 - 16000);
+	CHECK(node_said(&n, ACT_UPD_C) >= 2);
+	if (node_nth(&n, ACT_UPD_C, 0))
+		CHECK(node_nth(&n, ACT_UPD_C, 0)->at - last <= 41 * S);
+	end();
+}
+
+/* Nothing is written to the kernel for each UPD_C, but in time. */
+static void lazy_writes(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s;
+	unsigned changed;
+
+	begin(DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &t, 100);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	changed = n.changed;
+	for (int i = 0; i < 300; i++) {
+		node_run(&n, 1000);
+		fake_upd_c(&pf, &n, &s);
+		if (!CHECK(node_entry(&n, &t) != NULL))
+			break;
+	}
+	CHECK(n.changed - changed <= 300 / 15 + 1);
+	CHECK(n.changed - changed >= 5);
+	CHECK(node_entry(&n, &t)->expires - n.now >= 60 * S * 3 / 4 - 2 * S);
+	end();
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+		{"our flows are told so that pf can carry them", told_so_that_pf_can_carry_it},
+		{"strict states of a peer are replaced at take-over", strict_states_are_replaced},
+		{"and again when it reappears", replaced_again_when_the_peer_reappears},
+		{"and when the link returns", link_returns},
+		{"but not what was told sloppy", told_sloppy_stays},
+		{"handover = strict", strict_handover},
+		{"a half that was never told is made", the_missing_half_is_made},
+		{"our entries become liberal", ours_become_liberal},
+		{"live flows are refreshed, idle ones not", refresh},
+		{"refresh and dumps", refresh_survives_dumps},
+		{"kernel timeouts are written lazily", lazy_writes},
+	};
+
+	return check_main("takeover", tests, sizeof(tests) / sizeof(tests[0]));
+}
