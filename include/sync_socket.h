@@ -32,7 +32,10 @@ int sync_socket_attach(struct sync_socket *s, unsigned index);
 /* Whether the group is joined; false for a single address. */
 bool sync_socket_joined(const struct sync_socket *s);
 
-/* Reads a bounded number of packets; 1 if there may be more, else 0 or -errno. */
+/*
+ * Reads a bounded number of packets; 1 if there may be more, else 0 or -errno: what the network
+ * reported (-ENETDOWN, -EHOSTUNREACH). The socket is as good as before then.
+ */
 int sync_socket_receive(struct sync_socket *s);
 
 /*

@@ -644,15 +644,15 @@ static int start(struct daemon *d)
 {
 	int r = start_settings(d);
 
-	if (!r)
-		r = start_caps(d);
 	if (!r) {
 		r = loop_new(&d->loop);
 		if (r)
 			log_say(&d->log, LOG_LEVEL_ERR, "event loop: %s", strerror(-r));
 	}
 	if (!r)
-		r = start_control(d);
+		r = start_control(d); /* before start_caps(): giving the socket to a group needs more */
+	if (!r)
+		r = start_caps(d);
 	if (!r)
 		r = start_engine(d);
 	if (!r)

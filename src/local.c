@@ -4,6 +4,8 @@
 
 #include "engine_internal.h"
 
+enum { SLACK = 12 }; /* ds; the kernel tells whole seconds */
+
 /* Takes over what the kernel says of an entry. */
 static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
@@ -168,6 +170,22 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 	}
 }
 
+/*
+ * A known flow in a dump. An expiry that was pushed out is traffic without an event: of a peer's
+ * flow it says that it passes here; of ours the next probe must still find it, to tell it.
+ */
+static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *k)
+{
+	uint32_t known = f->expires;
+	bool live = f->flags & F_LIVE;
+	bool pushed = f->flags & F_KERNEL && k->has_timeout &&
+		      (int32_t)(e->ds + 10 * k->timeout - known) > SLACK;
+
+	local_update(e, f, k, pushed && !live);
+	if (pushed && live)
+		f->expires = known;
+}
+
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)
 {
 	struct flow *f = table_find(&e->table, &entry->tuples);
@@ -175,7 +193,7 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	if (f)
-		local_update(e, f, entry, false);
+		dumped(e, f, entry);
 	else
 		begin(e, entry, e->undecided);
 }

@@ -324,9 +324,9 @@ int netif_on_event(struct netif *n)
 		forget_routes(n);
 	if (links) {
 		err = read_all(n);
-		/* It changed while it was read: there is another event about that. */
+		/* It changed while it was read: an event about that waits already. */
 		if (err == -EINTR)
-			err = read_all(n);
+			return 1;
 		n->call(n->ctx);
 	}
 	return err ? err : more;
@@ -389,13 +389,15 @@ static unsigned ask_route(struct netif *n, int family, const uint8_t *addr)
 	return n->route_found;
 }
 
-static const char *link_name(const struct netif *n, unsigned index)
+static void copy_name(const struct netif *n, unsigned index, char name[NETIF_NAME_LEN])
 {
+	memset(name, 0, NETIF_NAME_LEN);
 	for (size_t i = 0; i < n->links; i++) {
-		if (n->link[i].index == index)
-			return n->link[i].name;
+		if (n->link[i].index == index) {
+			memcpy(name, n->link[i].name, NETIF_NAME_LEN);
+			return;
+		}
 	}
-	return "";
 }
 
 /* The cache has one slot for each hash value: who comes later takes it. */
@@ -413,7 +415,7 @@ static void route_towards(struct netif *n, int family, const uint8_t *addr,
 		memset(s, 0, sizeof(*s));
 		s->family = (uint8_t)family;
 		memcpy(s->addr, addr, family_len(family));
-		strncpy(s->name, link_name(n, ask_route(n, family, addr)), NETIF_NAME_LEN - 1);
+		copy_name(n, ask_route(n, family, addr), s->name);
 	}
 	memcpy(name, s->name, NETIF_NAME_LEN);
 }

@@ -146,6 +146,9 @@ struct fake {
 };
 
 void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid);
+/* A node that has met a peer, and got its (empty) bulk update; what was sent is forgotten. */
+void node_meet(struct node *n, struct fake *f, const struct engine_config *config,
+	       enum dialect_id d);
 struct address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
 
 void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len);

@@ -85,6 +85,24 @@ void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid)
 			   .hostid = hostid};
 }
 
+void node_meet(struct node *n, struct fake *f, const struct engine_config *config,
+	       enum dialect_id d)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 250, 9);
+	struct pf_state s;
+
+	node_start(n, config, 2, 1000 * S);
+	fake_init(f, d, 1, 0x11223344);
+	(void)node_settle(n);
+	fake_bus(f, n, BUS_START);
+	s = fake_half(f, &t, PF_IN, 1); /* a full state shows the dialect */
+	fake_state(f, n, ACT_UPD, &s);
+	fake_bus(f, n, BUS_END);
+	fake_id(f, n, ACT_DEL_C, 1, f->hostid);
+	node_begin(n);
+	node_quiet(n);
+}
+
 void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len)
 {
 	struct packet_from how = {.src = *from, .ttl = PFSYNC_TTL, .right_interface = true};

@@ -10,22 +10,11 @@ enum { OURS = 0x0a0b0c0d, PEERS = 0x11223344 };
 static struct node n;
 static struct fake pf;
 
-static void begin_with(const struct engine_config *c, enum dialect_id d)
-{
-	node_start(&n, c, 2, 1000 * S);
-	fake_init(&pf, d, 1, PEERS);
-	(void)node_settle(&n);
-	fake_bus(&pf, &n, BUS_START);
-	fake_bus(&pf, &n, BUS_END);
-	node_begin(&n);
-	node_quiet(&n);
-}
-
 static void begin(enum dialect_id d)
 {
 	struct engine_config c = node_config(OURS);
 
-	begin_with(&c, d);
+	node_meet(&n, &pf, &c, d);
 }
 
 static void end(void)
@@ -210,7 +199,7 @@ static void strict_handover(void)
 	const struct said *m;
 
 	c.link[0].handover_strict = true;
-	begin_with(&c, DIALECT_FREEBSD_13);
+	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
 	fake_tells(&pf, &n, &t, 100);
 	node_quiet(&n);
 	(void)node_packet(&n, &t, true);

@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The rules of conduct on the wire; those of a take-over: test_takeover.c. */
+#include "check.h"
+#include "model.h"
+
+#include <stdio.h>
+
+enum { OURS = 0x0a0b0c0d, PEERS = 0x11223344 };
+
+static struct node n;
+static struct fake pf;
+
+static void begin(void)
+{
+	struct engine_config c = node_config(OURS);
+
+	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
+}
+
+static void end(void)
+{
+	CHECK_STR(n.wrong ? n.wrong : "", "");
+	node_stop(&n);
+}
+
+static struct pf_state half(const struct tuples *t, uint8_t direction, uint64_t id)
+{
+	return fake_half(&pf, t, direction, id);
+}
+
+static void never_echo(void)
+{
+	static const uint8_t protos[] = {PROTO_TCP, PROTO_UDP, PROTO_ICMP, 47};
+
+	begin();
+	for (unsigned i = 0; i < 4; i++) {
+		struct tuples t = tuples_v4(protos[i], 10, 4000);
+		struct pf_state s = half(&t, PF_IN, 100 + 2 * i);
+
+		fake_tells(&pf, &n, &t, 100 + 2 * i);
+		fake_state(&pf, &n, ACT_UPD, &s);
+		fake_upd_c(&pf, &n, &s);
+		fake_id(&pf, &n, ACT_INS_ACK, s.id, PEERS);
+		CHECK(node_entry(&n, &t) != NULL);
+	}
+	node_run(&n, 9000);
+	CHECK_EQ(n.sents, 0);
+	fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+	fake_id(&pf, &n, ACT_DEL_C, 101, PEERS);
+	node_run(&n, 5000);
+	CHECK_EQ(n.sents, 0);
+	end();
+}
+
+/* What merely runs out here is forgotten in silence; pf has its own clock. */
+static void standby_never_kills(void)
+{
+	static const uint8_t protos[] = {PROTO_TCP, PROTO_UDP, PROTO_ICMP, 47};
+
+	begin();
+	for (unsigned i = 0; i < 4; i++) {
+		struct tuples t = tuples_v4(protos[i], 10, 4000);
+
+		fake_tells(&pf, &n, &t, 100 + 2 * i);
+	}
+	node_run(&n, 200000);
+	CHECK_EQ(node_flows(&n), 1);
+	node_run(&n, 90000000);
+	CHECK_EQ(node_flows(&n), 0);
+	CHECK_EQ(node_count(&n), 0);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK_EQ(n.sents, 0);
+	end();
+}
+
+static void deletion_of_a_live_flow(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	const struct said *in, *again;
+	uint64_t at;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 100);
+	in = node_half(&n, ACT_INS, PF_IN, 0);
+	if (!CHECK(in != NULL))
+		return;
+	at = in->id;
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, at, OURS);
+	node_run(&n, 100);
+	again = node_about(&n, ACT_INS, at, OURS);
+	CHECK(again != NULL);
+	CHECK_EQ(node_said(&n, ACT_INS), 1);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_refused(&n, R_LIVE_DELETE), 1);
+	end();
+}
+
+/* As above, for a flow of the peer whose traffic passes here. */
+static void deletion_of_a_taken_over_flow(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+	fake_id(&pf, &n, ACT_DEL_C, 101, PEERS);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_INS, 100, PEERS) != NULL);
+	CHECK(node_about(&n, ACT_INS, 101, PEERS) != NULL);
+	CHECK(node_packet(&n, &t, true));
+	end();
+}
+
+static void deletion_of_an_idle_flow(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), u = tuples_v6(PROTO_UDP, 10, 4);
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	fake_tells(&pf, &n, &u, 200);
+	fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+	CHECK(node_entry(&n, &t) != NULL); /* one half does not end it */
+	CHECK_EQ(node_flows(&n), 2);
+	node_run(&n, 50);
+	fake_id(&pf, &n, ACT_DEL_C, 101, PEERS);
+	CHECK(node_entry(&n, &t) == NULL);
+	CHECK_EQ(node_flows(&n), 1);
+	fake_begin(&pf);
+	(void)builder_add_id(&pf.b, ACT_DEL_C, 200, PEERS);
+	(void)builder_add_id(&pf.b, ACT_DEL_C, 201, PEERS);
+	fake_end(&pf, &n);
+	CHECK_EQ(node_count(&n), 0);
+	CHECK_EQ(node_flows(&n), 0);
+	fake_id(&pf, &n, ACT_DEL_C, 201, PEERS);
+	CHECK_EQ(node_refused(&n, R_UNKNOWN_DELETE), 1);
+	CHECK_EQ(n.sents, 0);
+	end();
+}
+
+/* Of a state that is told again after its deletion everything begins anew. */
+static void deleted_and_told_again(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct flow_view v;
+
+	begin();
+	for (int i = 0; i < 3; i++) {
+		fake_tells(&pf, &n, &t, 100);
+		CHECK(node_entry(&n, &t) != NULL);
+		CHECK(node_flow(&n, &t, &v) && v.half[0].present && v.half[1].present);
+		fake_id(&pf, &n, ACT_DEL_C, 101, PEERS);
+		fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+		CHECK(node_entry(&n, &t) == NULL);
+	}
+	end();
+}
+
+/* Both peers behind: told so at once. */
+static void stale_update(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	const struct said *m;
+	struct pf_state s;
+	uint64_t at;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	s = half(&t, PF_IN, 100);
+	s.src.seqlo -= 1000;
+	s.dst.seqlo -= 1000;
+	at = n.now;
+	fake_upd_c(&pf, &n, &s);
+	m = node_about(&n, ACT_UPD_C, 100, PEERS);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 1);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->at, at);
+		CHECK_EQ(m->u.src.seqlo, 0x10000000);
+		CHECK_EQ(m->u.dst.seqlo, 0x20000000);
+		CHECK_EQ(m->u.src.seqhi, 0x10010000);
+		CHECK_EQ(m->u.src.max_win, 502);
+		CHECK_EQ(m->u.src.state, 4);
+		CHECK_EQ(m->u.timeout, 2);
+		CHECK_EQ(m->u.expire, 0);
+	}
+	CHECK_EQ(node_refused(&n, R_STALE), 1);
+	node_quiet(&n);
+	s = half(&t, PF_IN, 100); /* equal numbers are no news and no fault */
+	fake_upd_c(&pf, &n, &s);
+	node_run(&n, 100);
+	CHECK_EQ(n.sents, 0);
+	end();
+}
+
+/* Each direction by itself: the newer one is taken, the other kept, and not copied back. */
+static void half_stale(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	const struct said *m;
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	s = half(&t, PF_IN, 100);
+	s.src.seqlo += 5000;
+	s.dst.seqlo -= 5000;
+	fake_upd_c(&pf, &n, &s);
+	m = node_about(&n, ACT_UPD_C, 100, PEERS);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->u.src.seqlo, 0x10000000 + 5000);
+		CHECK_EQ(m->u.dst.seqlo, 0x20000000);
+	}
+	node_quiet(&n);
+	s = half(&t, PF_OUT, 101); /* a lower state is behind, whatever its numbers */
+	s.src.state = 2;
+	s.src.seqlo += 1000;
+	fake_upd_c(&pf, &n, &s);
+	m = node_about(&n, ACT_UPD_C, 101, PEERS);
+	if (CHECK(m != NULL))
+		CHECK_EQ(m->u.src.state, 4);
+	end();
+}
+
+/* States never fall, numbers never go back, whatever comes in whatever order. */
+static void monotonic(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	uint8_t top[2] = {4, 4};
+	uint32_t seq[2] = {0xfffff000, 0xffffe000};
+	struct pf_state s;
+
+	begin();
+	s = half(&t, PF_IN, 100);
+	s.src.seqlo = seq[0];
+	s.dst.seqlo = seq[1];
+	fake_state(&pf, &n, ACT_INS, &s);
+	for (int i = 0; i < 3000; i++) {
+		static const uint8_t states[] = {0, 2, 4, 7, 9, 10};
+		struct pf_peer *side[2] = {&s.src, &s.dst};
+		const struct said *m;
+		struct flow_view v;
+
+		for (int j = 0; j < 2; j++) {
+			side[j]->state = states[check_below(i < 2000 ? 3 : 6)];
+			side[j]->seqlo = seq[j] + (uint32_t)check_below(20000) - 10000;
+			if (side[j]->state > top[j] ||
+			    (side[j]->state == top[j] && (int32_t)(side[j]->seqlo - seq[j]) >= 0)) {
+				top[j] = side[j]->state;
+				seq[j] = side[j]->seqlo;
+			}
+		}
+		s.timeout = 2;
+		node_quiet(&n);
+		fake_upd_c(&pf, &n, &s);
+		if (!CHECK(node_flow(&n, &t, &v)))
+			break;
+		m = node_about(&n, ACT_UPD_C, 100, PEERS);
+		if (!CHECK_EQ(v.half[0].src, top[0]) || !CHECK_EQ(v.half[0].dst, top[1]) ||
+		    (m && (!CHECK_EQ(m->u.src.seqlo, seq[0]) || !CHECK_EQ(m->u.dst.seqlo, seq[1]))))
+			break;
+	}
+	end();
+}
+
+static void clr(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1), u = tuples_v4(PROTO_TCP, 10, 2);
+	struct tuples live = tuples_v4(PROTO_UDP, 10, 3), mine = tuples_v4(PROTO_UDP, 10, 4);
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	s = half(&u, PF_IN, 200);
+	s.creatorid = 0x77;
+	fake_state(&pf, &n, ACT_INS, &s);
+	fake_tells(&pf, &n, &live, 300);
+	(void)node_packet(&n, &live, true);
+	node_open(&n, &mine);
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_clr(&pf, &n, PEERS, "em0"); /* not obeyed: pfs do not agree on what it covers */
+	fake_clr(&pf, &n, 0, "");
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_refused(&n, R_CLR_INTERFACE), 1);
+	CHECK_EQ(node_refused(&n, R_CREATOR_ZERO), 1);
+	fake_clr(&pf, &n, PEERS, "");
+	node_run(&n, 300);
+	CHECK(node_entry(&n, &t) == NULL);
+	CHECK(node_entry(&n, &u) != NULL); /* of another creator */
+	CHECK(node_entry(&n, &live) != NULL);
+	CHECK(node_about(&n, ACT_INS, 300, PEERS) != NULL);
+	CHECK(node_about(&n, ACT_INS, 301, PEERS) != NULL);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	fake_clr(&pf, &n, 0x77, "all");
+	CHECK(node_entry(&n, &u) == NULL);
+	end();
+}
+
+static void requests(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1), u = tuples_v4(PROTO_TCP, 10, 2);
+	struct pf_state s;
+	uint64_t at;
+
+	begin();
+	/* of an unknown state we ask for the whole of it, at once */
+	s = half(&t, PF_OUT, 55);
+	at = n.now;
+	fake_upd_c(&pf, &n, &s);
+	CHECK_EQ(node_said(&n, ACT_UPD_REQ), 1);
+	CHECK(node_about(&n, ACT_UPD_REQ, 55, PEERS) != NULL);
+	if (node_nth(&n, ACT_UPD_REQ, 0))
+		CHECK_EQ(node_nth(&n, ACT_UPD_REQ, 0)->at, at);
+	fake_state(&pf, &n, ACT_UPD, &s); /* and take it */
+	CHECK(node_entry(&n, &t) != NULL);
+	node_quiet(&n);
+	/* a peer that asks gets UPD, never INS, at once; of an unknown one nothing */
+	at = n.now;
+	fake_id(&pf, &n, ACT_UPD_REQ, 55, PEERS);
+	CHECK_EQ(n.saids, 1);
+	if (CHECK(node_about(&n, ACT_UPD, 55, PEERS) != NULL)) {
+		CHECK_EQ(node_about(&n, ACT_UPD, 55, PEERS)->at, at);
+		CHECK_EQ(node_about(&n, ACT_UPD, 55, PEERS)->s.src.seqlo, 0x10000000);
+	}
+	fake_id(&pf, &n, ACT_UPD_REQ, 56, PEERS);
+	node_run(&n, 100);
+	CHECK_EQ(n.saids, 1);
+	CHECK_EQ(node_refused(&n, R_UNKNOWN_REQUEST), 1);
+	/* ours too */
+	node_open(&n, &u);
+	node_run(&n, 100);
+	node_quiet(&n);
+	CHECK(node_flows(&n) == 2);
+	{
+		struct flow_view v;
+
+		CHECK(node_flow(&n, &u, &v));
+		fake_id(&pf, &n, ACT_UPD_REQ, v.half[0].id, OURS);
+		CHECK(node_about(&n, ACT_UPD, v.half[0].id, OURS) != NULL);
+	}
+	end();
+}
+
+static void acknowledged(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1), u = tuples_v4(PROTO_TCP, 10, 2),
+		      mine = tuples_v4(PROTO_TCP, 10, 3), fe = tuples_v6(PROTO_TCP, 10, 4);
+	struct pf_state s;
+	uint64_t at;
+
+	begin();
+	node_open(&n, &mine); /* waits to be told */
+	s = half(&t, PF_OUT, 55);
+	s.state_flags = PF_FLAG_ACK;
+	at = n.now;
+	fake_state(&pf, &n, ACT_INS, &s);
+	CHECK(node_entry(&n, &t) != NULL);
+	if (CHECK(n.saids > 0)) {
+		CHECK_EQ(n.said[0].action, ACT_INS_ACK);
+		CHECK_EQ(n.said[0].id, 55);
+		CHECK_EQ(n.said[0].creatorid, PEERS);
+		CHECK_EQ(n.said[0].at, at);
+	}
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_INS_ACK), 1);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	node_quiet(&n);
+	/* not what the kernel did not take, nor what is refused, nor what did not ask */
+	n.fail = 12;
+	s = half(&u, PF_OUT, 57);
+	s.state_flags = PF_FLAG_ACK;
+	fake_state(&pf, &n, ACT_INS, &s);
+	n.fail = 0;
+	s = half(&fe, PF_OUT, 59);
+	s.state_flags = PF_FLAG_ACK;
+	s.key[0].addr[0][0] = s.key[1].addr[0][0] = 0xfe;
+	s.key[0].addr[0][1] = s.key[1].addr[0][1] = 0x80;
+	fake_state(&pf, &n, ACT_INS, &s);
+	s = half(&t, PF_IN, 61);
+	fake_state(&pf, &n, ACT_INS, &s);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS_ACK), 0);
+	CHECK_EQ(node_refused(&n, R_LINK_LOCAL), 1);
+	CHECK_EQ(node_refused(&n, R_KERNEL_FULL), 1);
+	end();
+}
+
+/* No flag but sloppy is ever handed on, and sync never comes back under another name. */
+static void flags_are_masked(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	const struct said *m;
+	struct pf_state s;
+
+	begin();
+	s = half(&t, PF_OUT, 55);
+	s.state_flags = 0xff;
+	s.rule = 7;
+	fake_state(&pf, &n, ACT_INS, &s);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 55, PEERS);
+	m = node_about(&n, ACT_UPD, 55, PEERS);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->s.state_flags & ~PF_FLAG_SLOPPY, 0);
+		CHECK_EQ(m->s.rule, UINT32_MAX);
+		CHECK_EQ(m->s.anchor, UINT32_MAX);
+		CHECK_EQ(m->s.nat_rule, UINT32_MAX);
+		CHECK_EQ(m->s.expire, 0);
+	}
+	end();
+}
+
+/* An end that the peer saw is the end here; our kernel entry follows its states. */
+static void peer_closes(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	s = half(&t, PF_IN, 100);
+	s.src.state = s.dst.state = PF_TCP_FIN_WAIT_2;
+	s.timeout = PFTM_TCP_CLOSED;
+	fake_upd_c(&pf, &n, &s);
+	s = half(&t, PF_OUT, 101);
+	s.src.state = s.dst.state = PF_TCP_FIN_WAIT_2;
+	s.timeout = PFTM_TCP_CLOSED;
+	fake_upd_c(&pf, &n, &s);
+	if (CHECK(node_entry(&n, &t) != NULL)) {
+		CHECK_EQ(node_entry(&n, &t)->k.tcp_state, CT_TCP_TIME_WAIT);
+		CHECK(node_entry(&n, &t)->expires <= n.now + 90 * S);
+	}
+	node_run(&n, 100000);
+	CHECK_EQ(node_flows(&n), 0);
+	CHECK_EQ(n.sents, 0);
+	end();
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+		{"never echo", never_echo},
+		{"a standby never kills", standby_never_kills},
+		{"DEL_C of a live flow is answered", deletion_of_a_live_flow},
+		{"DEL_C of a taken-over flow is answered", deletion_of_a_taken_over_flow},
+		{"DEL_C of an idle flow is obeyed", deletion_of_an_idle_flow},
+		{"deleted and told again", deleted_and_told_again},
+		{"a stale update is answered", stale_update},
+		{"a half-stale update", half_stale},
+		{"monotonic merge", monotonic},
+		{"CLR", clr},
+		{"UPD_REQ both ways", requests},
+		{"INS_ACK", acknowledged},
+		{"flags are masked", flags_are_masked},
+		{"the peer closes", peer_closes},
+	};
+
+	return check_main("conduct", tests, sizeof(tests) / sizeof(tests[0]));
+}
