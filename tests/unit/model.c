@@ -104,6 +104,7 @@ static void event(struct node *n, enum kernel_event what, const struct model_ent
 	if (m->mute || n->lose_events)
 		return;
 	engine_on_event(n->e, what, &k, packet, n->now);
+	n->next = n->now; /* it wants to be run */
 }
 
 static void destroy(struct node *n, struct model_entry *m, bool ran_out, bool packet)
@@ -118,8 +119,10 @@ static void destroy(struct node *n, struct model_entry *m, bool ran_out, bool pa
 	k.tcp_flags[0] = k.tcp_flags[1] = k.wscale[0] = k.wscale[1] = 0;
 	k.status |= CT_STATUS_DYING;
 	m->used = false;
-	if (!mute)
-		engine_on_event(n->e, KERNEL_DESTROY, &k, packet, n->now);
+	if (mute)
+		return;
+	engine_on_event(n->e, KERNEL_DESTROY, &k, packet, n->now);
+	n->next = n->now;
 }
 
 /* ---- what the engine asks of the kernel ----------------------------------------------------------- */
@@ -353,6 +356,7 @@ void node_link(struct node *n, unsigned link, bool up, unsigned mtu)
 	memcpy(own.addr, n->address.addr, 4);
 	own.addr[2] = (uint8_t)(own.addr[2] + link);
 	engine_on_link(n->e, link, up, mtu, &own, 1, n->now);
+	n->next = n->now;
 }
 
 static void engine_up(struct node *n)
