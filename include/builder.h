@@ -13,8 +13,8 @@
 struct builder {
 	const struct dialect *dialect;
 	struct writer w;
-	uint8_t *count_at;   /* of the open section, NULL when none is open */
-	size_t section_at;   /* where its messages begin */
+	uint8_t *count_at; /* of the open section, NULL when none is open */
+	size_t section_at; /* where its messages begin */
 	uint16_t count;
 	uint8_t number;
 	uint16_t section_max; /* messages per section; 0: as many as fit */
@@ -26,7 +26,8 @@ struct builder {
  */
 void builder_start(struct builder *b, const struct dialect *d, void *buf, size_t len, bool single);
 
-/* INS, UPD or DEL. The state's af fields are taken as families 4 and 6 and written as the dialect's. */
+/* INS, UPD or DEL. The state's af fields are taken as families 4 and 6 and written as the
+ * dialect's. */
 bool builder_add_state(struct builder *b, enum pf_action action, const struct pf_state *s);
 bool builder_add_upd_c(struct builder *b, const struct msg_upd_c *m);
 /* INS_ACK, UPD_REQ or DEL_C. */

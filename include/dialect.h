@@ -11,8 +11,8 @@
 #include <stdint.h>
 
 enum {
-	PFSYNC_PROTOCOL = 240,     /* IP protocol and IPv6 next header */
-	PFSYNC_TTL = 255,          /* sent, and required of what is received */
+	PFSYNC_PROTOCOL = 240, /* IP protocol and IPv6 next header */
+	PFSYNC_TTL = 255,      /* sent, and required of what is received */
 	PFSYNC_HEADER_LEN = 20,
 	PFSYNC_SUBHEADER_LEN = 4,
 	PFSYNC_SECTION_MAX = 2048, /* FreeBSD loses longer sections and the rest of the packet */
@@ -47,16 +47,16 @@ enum { DIALECT_COUNT = DIALECT_OPENBSD + 1 };
 
 struct dialect {
 	enum dialect_id id;
-	const char *name;         /* as in the configuration */
-	uint8_t version;          /* of the header */
-	enum pf_layout layout;    /* of the full states it sends */
-	uint8_t ins, upd;         /* action numbers of INS and UPD in that layout */
-	uint8_t af_inet6;         /* its number of AF_INET6 (AF_INET is 2 everywhere) */
-	uint8_t timeouts;         /* a timeout index is below this */
-	bool eof;                 /* closes a packet with an EOF section */
-	bool icmp_typed;          /* ICMP keys hold id and type, not the id twice */
-	bool del_full;            /* has DEL with a full state */
-	uint8_t ip_overhead;      /* bytes it takes off the MTU for the IP header */
+	const char *name;      /* as in the configuration */
+	uint8_t version;       /* of the header */
+	enum pf_layout layout; /* of the full states it sends */
+	uint8_t ins, upd;      /* action numbers of INS and UPD in that layout */
+	uint8_t af_inet6;      /* its number of AF_INET6 (AF_INET is 2 everywhere) */
+	uint8_t timeouts;      /* a timeout index is below this */
+	bool eof;	       /* closes a packet with an EOF section */
+	bool icmp_typed;       /* ICMP keys hold id and type, not the id twice */
+	bool del_full;	       /* has DEL with a full state */
+	uint8_t ip_overhead;   /* bytes it takes off the MTU for the IP header */
 };
 
 const struct dialect *dialect_get(enum dialect_id id);

@@ -28,10 +28,10 @@ struct address {
 
 enum link_mode { MODE_BOTH, MODE_RECEIVE_ONLY, MODE_SEND_ONLY };
 
-enum announce_from { /* in the order in which a flow reaches them */
-	FROM_NEW,        /* tcp: syn */
-	FROM_REPLIED,    /* tcp: established */
-	FROM_ASSURED,
+enum announce_from {		   /* in the order in which a flow reaches them */
+		     FROM_NEW,	   /* tcp: syn */
+		     FROM_REPLIED, /* tcp: established */
+		     FROM_ASSURED,
 };
 
 struct prefix_list {
@@ -44,38 +44,38 @@ struct link_config {
 	const struct dialect *dialect; /* NULL: auto */
 	enum link_mode mode;
 	bool handover_strict;
-	struct prefix_list accept;     /* empty: on-link addresses of the interface */
+	struct prefix_list accept; /* empty: on-link addresses of the interface */
 	uint32_t flush_ms;
-	uint32_t bulk_rate;            /* states a second in a bulk answer */
+	uint32_t bulk_rate; /* states a second in a bulk answer */
 };
 
 struct engine_config {
-	uint32_t hostid;               /* never 0 */
+	uint32_t hostid; /* never 0 */
 	struct link_config link[ENGINE_LINKS_MAX];
 	size_t links;
 	enum announce_from tcp, udp, icmp, other;
 	struct prefix_list exclude, vip, protect;
 	bool announce_local;
-	uint32_t max_states;           /* flows taken from peers */
-	uint32_t max_rate;             /* states a second and peer; 0: no limit */
-	bool takeover;                 /* commit = takeover */
-	bool tcp_strict;               /* conntrack.tcp = strict */
-	struct timeouts timeouts;      /* the peers' */
-	uint8_t hash_key[16];          /* of the table's hashes: random */
+	uint32_t max_states;	  /* flows taken from peers */
+	uint32_t max_rate;	  /* states a second and peer; 0: no limit */
+	bool takeover;		  /* commit = takeover */
+	bool tcp_strict;	  /* conntrack.tcp = strict */
+	struct timeouts timeouts; /* the peers' */
+	uint8_t hash_key[16];	  /* of the table's hashes: random */
 };
 
 /* ---- the kernel --------------------------------------------------------------------------- */
 
 struct kernel_entry {
 	struct tuples tuples;
-	uint32_t id;              /* CTA_ID as it stands in the message; 0 unknown */
-	uint32_t status;          /* CT_STATUS_* */
-	uint32_t timeout;         /* seconds left */
-	bool has_timeout;         /* absent in the DESTROY of an entry that ran out by itself */
-	bool has_tcp_flags;       /* absent in DESTROY */
+	uint32_t id;	    /* CTA_ID as it stands in the message; 0 unknown */
+	uint32_t status;    /* CT_STATUS_* */
+	uint32_t timeout;   /* seconds left */
+	bool has_timeout;   /* absent in the DESTROY of an entry that ran out by itself */
+	bool has_tcp_flags; /* absent in DESTROY */
 	bool has_counters;
-	uint8_t tcp_state;        /* enum ct_tcp */
-	uint8_t tcp_flags[2];     /* original, reply */
+	uint8_t tcp_state;    /* enum ct_tcp */
+	uint8_t tcp_flags[2]; /* original, reply */
 	uint8_t wscale[2];
 	uint64_t packets[2], bytes[2];
 };
@@ -83,49 +83,49 @@ struct kernel_entry {
 enum kernel_event { KERNEL_NEW, KERNEL_UPDATE, KERNEL_DESTROY };
 
 enum kernel_verb {
-	KERNEL_CREATE,      /* fails with EEXIST if original or reply tuple is taken */
+	KERNEL_CREATE, /* fails with EEXIST if original or reply tuple is taken */
 	/* timeout, TCP state and flags, status bits to add (0: none); ENOENT if it is gone */
 	KERNEL_CHANGE,
-	KERNEL_DELETE,      /* by original tuple */
-	KERNEL_GET,         /* by original tuple; fills entry */
+	KERNEL_DELETE, /* by original tuple */
+	KERNEL_GET,    /* by original tuple; fills entry */
 };
 
 struct kernel_op {
 	enum kernel_verb verb;
 	struct kernel_entry entry;
-	int error;               /* out: 0 or a positive errno */
-	void *flow;              /* the engine's */
+	int error;  /* out: 0 or a positive errno */
+	void *flow; /* the engine's */
 };
 
 /* ---- effects ------------------------------------------------------------------------------ */
 
-enum engine_note { /* for the log and for `pfsyncctl monitor` */
-	NOTE_SENT,          /* message of ours: action, flow may be NULL */
-	NOTE_RECEIVED,      /* message of a peer */
-	NOTE_REFUSED,       /* reason, peer */
-	NOTE_COMMITTED,     /* verb in detail */
-	NOTE_PEER_APPEARED,
-	NOTE_PEER_DIALECT,  /* learned or changed; the name in detail */
-	NOTE_TAKEN_OVER,    /* flow */
-	NOTE_HANDED_OVER,   /* flow */
-	NOTE_BULK_ASKED,
-	NOTE_BULK_DONE,
-	NOTE_BULK_FAILED,
-	NOTE_BULK_ANSWERED,
-	NOTE_OVERRUN,
-	NOTE_HOSTID_CLASH,
+enum engine_note {		   /* for the log and for `pfsyncctl monitor` */
+		   NOTE_SENT,	   /* message of ours: action, flow may be NULL */
+		   NOTE_RECEIVED,  /* message of a peer */
+		   NOTE_REFUSED,   /* reason, peer */
+		   NOTE_COMMITTED, /* verb in detail */
+		   NOTE_PEER_APPEARED,
+		   NOTE_PEER_DIALECT, /* learned or changed; the name in detail */
+		   NOTE_TAKEN_OVER,   /* flow */
+		   NOTE_HANDED_OVER,  /* flow */
+		   NOTE_BULK_ASKED,
+		   NOTE_BULK_DONE,
+		   NOTE_BULK_FAILED,
+		   NOTE_BULK_ANSWERED,
+		   NOTE_OVERRUN,
+		   NOTE_HOSTID_CLASH,
 };
 
 struct note {
 	enum engine_note kind;
 	enum reason reason;
 	enum pf_action action;
-	int link;                     /* -1: none */
-	const struct address *peer;   /* NULL: none */
-	const struct tuples *tuples;  /* NULL: none */
+	int link;		     /* -1: none */
+	const struct address *peer;  /* NULL: none */
+	const struct tuples *tuples; /* NULL: none */
 	uint64_t id;
 	uint32_t creatorid;
-	const char *detail;           /* NULL: none */
+	const char *detail; /* NULL: none */
 };
 
 struct engine_ops {
@@ -135,9 +135,11 @@ struct engine_ops {
 	 */
 	int (*send)(void *ctx, unsigned link, const uint8_t *data, size_t len);
 	void (*flush_packets)(void *ctx);
-	/* Carries out n <= ENGINE_BATCH operations in their order and fills their error and entry. */
+	/* Carries out n <= ENGINE_BATCH operations in their order and fills their error and entry.
+	 */
 	void (*kernel)(void *ctx, struct kernel_op *ops, size_t n);
-	/* Starts a dump; its entries come through engine_on_dump(), its end by engine_on_dump_end(). */
+	/* Starts a dump; its entries come through engine_on_dump(), its end by
+	 * engine_on_dump_end(). */
 	void (*dump)(void *ctx);
 	/*
 	 * pf interface names for where a flow enters (0) and leaves (1), or false to say "all".
@@ -196,8 +198,9 @@ void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max);
 void engine_on_nat_chain(struct engine *e, bool present);
 
 /*
- * Does what is due and returns the time of the next call that is needed. To be called after any
- * of the above, at the latest when the returned time has come. Work per call is bounded.
+ * Writes to the kernel what packets asked for, does what is due and returns the time of the next
+ * call that is needed. To be called after any of the above, at the latest when the returned time
+ * has come. Work per call is bounded.
  */
 uint64_t engine_run(struct engine *e, uint64_t now);
 
@@ -215,13 +218,13 @@ const struct counters *engine_counters(const struct engine *e);
 
 struct flow_view {
 	struct tuples tuples;
-	bool remote;       /* told by a peer */
+	bool remote; /* told by a peer */
 	bool in_kernel;
-	bool live;         /* its traffic passes here, as far as known */
+	bool live; /* its traffic passes here, as far as known */
 	bool told;
 	uint8_t tcp_state; /* enum ct_tcp, CT_TCP_NONE if not TCP */
 	enum reason kept;  /* why it is not installed, R_NONE if it is no such flow */
-	uint32_t age;      /* seconds */
+	uint32_t age;	   /* seconds */
 	struct {
 		bool present;
 		uint64_t id;
@@ -250,9 +253,9 @@ struct link_view {
 	bool up;
 	unsigned mtu;
 	enum bulk_state bulk;
-	bool ever_synced;   /* a bulk update came to its end */
-	bool answering;     /* a bulk answer is under way */
-	bool bulk_failed;   /* the last request was not answered to the end */
+	bool ever_synced; /* a bulk update came to its end */
+	bool answering;	  /* a bulk answer is under way */
+	bool bulk_failed; /* the last request was not answered to the end */
 	size_t peers;
 	uint64_t packets_in, packets_out;
 };
@@ -263,9 +266,9 @@ struct peer_view {
 	unsigned link;
 	struct address addr;
 	const struct dialect *dialect; /* as learned; NULL not yet */
-	uint8_t version;               /* of its last header */
-	uint32_t hostid[4];            /* seen in BUS or as creators, latest first; 0: none */
-	uint64_t heard;                /* ns */
+	uint8_t version;	       /* of its last header */
+	uint32_t hostid[4];	       /* seen in BUS or as creators, latest first; 0: none */
+	uint64_t heard;		       /* ns */
 	uint64_t first;
 	uint64_t packets_in, messages_in;
 	uint64_t refused;

@@ -23,8 +23,8 @@
 #include "wheel.h"
 
 enum {
-	PACKET_MAX = 9000 - 20,      /* payload of the largest packet that is built */
-	QUEUE_IDS = 128,             /* acknowledgements and requests per link until they are sent */
+	PACKET_MAX = 9000 - 20, /* payload of the largest packet that is built */
+	QUEUE_IDS = 128,	/* acknowledgements and requests per link until they are sent */
 	PEERS_MAX = 256,
 	NAMES_MAX = 255,
 	TICK_NS = 100 * 1000 * 1000, /* ds: a tenth of a second */
@@ -32,7 +32,7 @@ enum {
 
 #define NS_PER_MS 1000000ull
 #define NS_PER_S  1000000000ull
-#define NEVER     UINT64_MAX
+#define NEVER	  UINT64_MAX
 
 /* What waits to be said of a half. Told in this order; DEL and INS together replace a state. */
 enum pend { PEND_DEL = 1, PEND_INS = 2, PEND_UPD = 4, PEND_UPD_C = 8, PEND_ALL = 15 };
@@ -53,11 +53,11 @@ struct link {
 	unsigned mtu;
 	struct prefix addr[16]; /* of the interface */
 	size_t addrs;
-	unsigned dialects;      /* mask of what is spoken on it */
+	unsigned dialects; /* mask of what is spoken on it */
 	/* our own bulk request */
 	enum bulk_state bulk;
 	unsigned tries;
-	uint64_t bulk_at;       /* deadline of the state above */
+	uint64_t bulk_at; /* deadline of the state above */
 	uint64_t asked_at;
 	bool ever_synced, bulk_failed;
 	struct bulk_answer answer;
@@ -73,10 +73,10 @@ struct peer {
 	uint8_t version;
 	uint32_t hostid[4];
 	uint64_t first, heard, packets, messages, refused;
-	uint32_t whole, half;                 /* flows told in both halves, in one */
-	uint32_t seen_whole, seen_half;       /* at the last look for withheld halves */
+	uint32_t whole, half;		/* flows told in both halves, in one */
+	uint32_t seen_whole, seen_half; /* at the last look for withheld halves */
 	uint64_t look_at, look_every;
-	uint64_t rate_at;                     /* import.max-rate: time up to which it is used up */
+	uint64_t rate_at; /* import.max-rate: time up to which it is used up */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -85,7 +85,7 @@ enum walk {
 	WALK_RETELL = 2,   /* tell live flows again: a peer or the link came back */
 	WALK_REPLACE = 16, /* replace states that peers still hold as strict ones */
 	WALK_COMMIT = 4,   /* install held flows */
-	WALK_SWEEP = 8,    /* forget what the last dump did not find */
+	WALK_SWEEP = 8,	   /* forget what the last dump did not find */
 	WALK_CLEAR = 32,   /* delete what creators have cleared */
 };
 
@@ -108,9 +108,9 @@ struct engine {
 	struct address *own;
 	size_t owns;
 	bool nat_chain;
-	bool tight;       /* the kernel table is nearly full */
-	bool direct;      /* commit = takeover: the command was given */
-	size_t remote;    /* flows with F_REMOTE */
+	bool tight;    /* the kernel table is nearly full */
+	bool direct;   /* commit = takeover: the command was given */
+	size_t remote; /* flows with F_REMOTE */
 	/* start */
 	bool undecided;
 	uint64_t decide_at;
@@ -147,7 +147,7 @@ void engine_note(struct engine *e, const struct note *n);
 void engine_note_flow(struct engine *e, enum engine_note kind, const struct flow *f);
 void engine_forget(struct engine *e, struct flow *f); /* silently, out of everything */
 void engine_end(struct engine *e, struct flow *f);    /* with DEL_C to who was told */
-void engine_wake(uint64_t *at, uint64_t when);        /* *at = earlier of both */
+void engine_wake(uint64_t *at, uint64_t when);	      /* *at = earlier of both */
 uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN]);
 uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
 
@@ -199,6 +199,7 @@ uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 /* refresh.c */
 void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
+bool refresh_lives(struct engine *e, struct flow *f);
 
 /* peer.c */
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr);

@@ -14,14 +14,14 @@ enum flow_end { ORIG_SRC, ORIG_DST, REPLY_SRC, REPLY_DST };
 
 struct endpoint {
 	uint8_t addr[16]; /* IPv4 in the first 4 bytes, the rest zero */
-	uint16_t port;    /* host byte order */
+	uint16_t port;	  /* host byte order */
 };
 
 struct tuples {
 	uint8_t family; /* 4 or 6 */
 	uint8_t proto;
 	uint8_t icmp_type, icmp_code; /* of the request */
-	struct endpoint end[4];       /* by enum flow_end */
+	struct endpoint end[4];	      /* by enum flow_end */
 };
 
 static inline size_t family_len(int family)
@@ -48,7 +48,8 @@ void text_add_endpoint(struct text *t, int family, const struct endpoint *e);
 /* Both tuples on one line, like conntrack -L but shorter. */
 void text_add_tuples(struct text *t, const struct tuples *f);
 
-/* True for addresses whose flows are never synchronised: unspecified, loopback, link-local, multicast. */
+/* True for addresses whose flows are never synchronised: unspecified, loopback, link-local,
+ * multicast. */
 bool address_is_special(int family, const uint8_t *addr);
 
 /* An address prefix; addr is masked when parsed. */

@@ -19,22 +19,22 @@
 
 struct packet {
 	uint8_t version;
-	uint16_t length;      /* as the header says */
+	uint16_t length;	 /* as the header says */
 	const uint8_t *checksum; /* 16 bytes */
-	struct reader body;   /* what is left behind the last section */
-	bool length_wrong;    /* header length beyond the packet; body holds what there is */
+	struct reader body;	 /* what is left behind the last section */
+	bool length_wrong;	 /* header length beyond the packet; body holds what there is */
 	bool done;
-	enum reason error;    /* why packet_next() ended early; R_NONE at a proper end */
+	enum reason error; /* why packet_next() ended early; R_NONE at a proper end */
 };
 
 struct section {
 	enum pf_action action;
 	enum pf_layout layout; /* of full states, else LAYOUT_NONE */
-	uint8_t number;        /* the action as it stands on the wire */
-	uint16_t count;        /* messages as the subheader says */
+	uint8_t number;	       /* the action as it stands on the wire */
+	uint16_t count;	       /* messages as the subheader says */
 	uint16_t present;      /* whole messages that are in the packet, at most count */
-	size_t stride;         /* bytes from one message to the next */
-	size_t size;           /* bytes of a message that are read */
+	size_t stride;	       /* bytes from one message to the next */
+	size_t size;	       /* bytes of a message that are read */
 	struct reader body;    /* present messages */
 };
 
@@ -64,7 +64,7 @@ struct msg_upd_c {
 	uint64_t id;
 	uint32_t creatorid;
 	struct pf_peer src, dst;
-	uint32_t expire;     /* always 0 on the wire of real nodes */
+	uint32_t expire; /* always 0 on the wire of real nodes */
 	uint8_t timeout;
 	uint8_t state_flags; /* OpenBSD only, always 0 */
 };

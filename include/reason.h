@@ -8,7 +8,7 @@
 
 /* name, word, what it means (shown by pfsyncctl counters and in the man page) */
 #define REASONS(X)                                                                                 \
-	X(NONE, "none", "accepted")                                                                    \
+	X(NONE, "none", "accepted")                                                                \
 	/* the packet as a whole */                                                                \
 	X(INTERFACE, "interface", "packet came in on another interface than the sync link")        \
 	X(TTL, "ttl", "packet with a TTL or hop limit other than 255")                             \
@@ -23,18 +23,21 @@
 	X(STRIDE, "stride", "section with messages shorter than their kind")                       \
 	X(TRUNCATED, "truncated", "section that says it holds more than the packet does")          \
 	/* a state */                                                                              \
-	X(CREATOR_ZERO, "creatorid-zero", "state with creatorid 0")                                \
+	X(CREATOR_ZERO, "creatorid-zero", "state with id or creatorid 0")                          \
 	X(TIMEOUT_INDEX, "timeout-index", "state with a timeout index the dialect does not know")  \
 	X(PEER_STATE, "peer-state", "state with a peer state above 12")                            \
 	X(DIRECTION, "direction", "state that is neither in nor out")                              \
-	X(ADDRESS_FAMILY, "address-family", "state with an address family the dialect does not know") \
+	X(ADDRESS_FAMILY, "address-family",                                                        \
+	  "state with an address family the dialect does not know")                                \
 	X(AF_TO, "af-to", "state that translates between IPv4 and IPv6; kept, not installed")      \
 	X(SEQDIFF, "seqdiff", "state with modulated sequence numbers; kept, not installed")        \
 	X(SYNPROXY, "synproxy", "state in a synproxy handshake; kept, not installed")              \
-	X(TS_MODULATED, "timestamp-modulation", "state with modulated timestamps; kept, not installed") \
+	X(TS_MODULATED, "timestamp-modulation",                                                    \
+	  "state with modulated timestamps; kept, not installed")                                  \
 	X(ROUTE_TO, "route-to", "state with a route-to or reply-to; kept, not installed")          \
 	X(RDOMAIN, "rdomain", "state of another routing domain; kept, not installed")              \
-	X(NAT_FORM, "nat-form", "translation on the side where Linux cannot do it; kept, not installed") \
+	X(NAT_FORM, "nat-form",                                                                    \
+	  "translation on the side where Linux cannot do it; kept, not installed")                 \
 	X(ICMP_TYPE, "icmp-type", "ICMP state that is no query with an id")                        \
 	X(PROTOCOL, "protocol", "state of pfsync or another protocol that is never synchronised")  \
 	X(LINK_LOCAL, "link-local", "state with a link-local, multicast or loopback address")      \
@@ -56,7 +59,8 @@
 	X(KERNEL_CLASH, "kernel-clash", "another kernel entry holds the reply tuple")              \
 	X(KERNEL_FULL, "kernel-full", "the kernel's conntrack table is full")                      \
 	X(KERNEL_ERROR, "kernel-error", "the kernel refused an entry for another reason")          \
-	X(NO_NAT_CHAIN, "no-nat-chain", "translated flow, but no nat base chain rewrites its packets") \
+	X(NO_NAT_CHAIN, "no-nat-chain",                                                            \
+	  "translated flow, but no nat base chain rewrites its packets")                           \
 	X(NO_MEMORY, "no-memory", "out of memory")                                                 \
 	/* our own side */                                                                         \
 	X(LOCAL, "local", "flow that ends on this host")                                           \

@@ -23,22 +23,22 @@ enum { HALF_IN, HALF_OUT };
 
 enum half_flag {
 	H_PRESENT = 1 << 0,   /* has a name and is in the index */
-	H_OUT = 1 << 1,       /* it is half[HALF_OUT] of its flow */
+	H_OUT = 1 << 1,	      /* it is half[HALF_OUT] of its flow */
 	H_TOLD = 1 << 2,      /* a peer has it: we told it, or it told us */
 	H_SLOPPY = 1 << 3,    /* the peers' copy carries the flow on whatever was sent meanwhile */
 	H_CONTESTED = 1 << 4, /* another name was heard once and not taken */
 	H_NUMBERS = 1 << 5,   /* extra->num holds what the peer told of its sequence space */
-	H_ACK = 1 << 6,       /* to be acknowledged once it is in the kernel */
-	H_RAW = 1 << 7,       /* extra->raw holds the whole state */
+	H_ACK = 1 << 6,	      /* to be acknowledged once it is in the kernel */
+	H_RAW = 1 << 7,	      /* extra->raw holds the whole state */
 };
 
 struct half {
 	struct hnode node; /* word: creatorid */
 	uint64_t id;
-	uint8_t state[2];  /* peer states: src, dst */
-	uint8_t timeout;   /* index */
-	uint8_t flags;     /* enum half_flag */
-	uint8_t ifname;    /* index of the engine's interned names */
+	uint8_t state[2]; /* peer states: src, dst */
+	uint8_t timeout;  /* index */
+	uint8_t flags;	  /* enum half_flag */
+	uint8_t ifname;	  /* index of the engine's interned names */
 };
 
 enum flow_flag {
@@ -62,8 +62,8 @@ enum flow_flag {
 
 /* What a flow has beyond the ordinary. */
 struct flow_extra {
-	struct pf_peer num[2][2];   /* by half; src, dst */
-	struct pf_state *raw[2];    /* kept states, af fields as families */
+	struct pf_peer num[2][2];      /* by half; src, dst */
+	struct pf_state *raw[2];       /* kept states, af fields as families */
 	uint64_t packets[2], bytes[2]; /* original, reply; where accounting is on */
 	bool counted;
 };
@@ -74,24 +74,24 @@ struct flow {
 	struct list queue;
 	struct half half[2];
 	struct flow_extra *extra;
-	uint32_t created;   /* times in tenths of a second of the engine */
-	uint32_t told;      /* last time a peer's timer was restarted by us */
-	uint32_t heard;     /* last word of a peer */
-	uint32_t checked;   /* last probe of the kernel entry */
-	uint32_t expires;   /* when the kernel entry runs out, by what was last seen or written */
-	uint16_t flags;     /* enum flow_flag */
-	uint8_t pend;       /* enum pend of in in the low bits, of out in the high ones */
+	uint32_t created; /* times in tenths of a second of the engine */
+	uint32_t told;	  /* last time a peer's timer was restarted by us */
+	uint32_t heard;	  /* last word of a peer */
+	uint32_t checked; /* last probe of the kernel entry */
+	uint32_t expires; /* when the kernel entry runs out, by what was last seen or written */
+	uint16_t flags;	  /* enum flow_flag */
+	uint8_t pend;	  /* enum pend of in in the low bits, of out in the high ones */
 	uint8_t family, proto, icmp_type;
-	uint8_t tcp_state;  /* of the kernel entry */
-	uint8_t wscale;     /* original low nibble, reply high nibble */
-	uint8_t kept;       /* reason why it is not installed, R_NONE if it may be */
-	uint8_t peer_link;  /* where it was told */
-	uint8_t ends[];     /* four times address and port, network order */
+	uint8_t tcp_state; /* of the kernel entry */
+	uint8_t wscale;	   /* original low nibble, reply high nibble */
+	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
+	uint8_t peer_link; /* where it was told */
+	uint8_t ends[];	   /* four times address and port, network order */
 };
 
 struct index {
 	struct hnode **bucket;
-	size_t size;  /* a power of two */
+	size_t size; /* a power of two */
 	size_t count;
 	struct hnode **old; /* being emptied into bucket */
 	size_t old_size, moved;

@@ -8,10 +8,10 @@
 #include <stdint.h>
 
 struct text {
-	char *s;       /* NUL-terminated once anything was added, else NULL */
-	size_t len;    /* without the NUL */
+	char *s;    /* NUL-terminated once anything was added, else NULL */
+	size_t len; /* without the NUL */
 	size_t size;
-	bool failed;   /* out of memory: what was added since is lost */
+	bool failed; /* out of memory: what was added since is lost */
 };
 
 void text_add(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -31,7 +31,8 @@ void wheel_turn(struct wheel *w, uint32_t now);
 /* A due timer, no longer set; NULL when there is none. */
 struct list *wheel_take(struct wheel *w);
 
-/* The tick at which something may be due, UINT32_MAX if no timer is set. Never late, maybe early. */
+/* The tick at which something may be due, UINT32_MAX if no timer is set. Never late, maybe early.
+ */
 uint32_t wheel_next(const struct wheel *w);
 
 #endif

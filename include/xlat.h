@@ -32,7 +32,8 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 /* A state that is refused for this reason is kept in the table, and handed back to a peer. */
 bool xlat_is_kept(enum reason r);
 
-/* Takes from half what it shows of its side of the flow, keeps in t what only the other half shows. */
+/* Takes from half what it shows of its side of the flow, keeps in t what only the other half shows.
+ */
 void xlat_merge_half(struct tuples *t, const struct tuples *half, int direction);
 
 #endif

@@ -6,7 +6,8 @@
 #include "hash.h"
 #include "xlat.h"
 
-/* ---- whether ---------------------------------------------------------------------------------- */
+/* ---- whether ----------------------------------------------------------------------------------
+ */
 
 static bool listed(const struct prefix_list *l, const struct tuples *t)
 {
@@ -111,7 +112,8 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 	return announce_excluded(e, t) ? R_EXCLUDED : R_NONE;
 }
 
-/* ---- under which name ------------------------------------------------------------------------- */
+/* ---- under which name -------------------------------------------------------------------------
+ */
 
 /*
  * A keyed hash of what the kernel says of the entry, so a restarted daemon gives the same names.
@@ -153,7 +155,8 @@ void announce_name(struct engine *e, struct flow *f)
 	}
 }
 
-/* ---- what ------------------------------------------------------------------------------------- */
+/* ---- what -------------------------------------------------------------------------------------
+ */
 
 /* The pair as our kernel sees the flow. */
 void announce_pair(struct engine *e, struct flow *f, struct pf_pair *p)
@@ -190,7 +193,8 @@ bool announce_merge(struct flow *f, const struct pf_pair *p)
 	return rose;
 }
 
-/* One side of a state as it is told: what a peer told last, or values that pf takes from a stranger. */
+/* One side of a state as it is told: what a peer told last, or values that pf takes from a
+ * stranger. */
 static void side_of(const struct flow *f, int h, int side, bool strict, struct pf_peer *p)
 {
 	const struct half *half = &f->half[h];
@@ -200,7 +204,8 @@ static void side_of(const struct flow *f, int h, int side, bool strict, struct p
 		*p = f->extra->num[h][side];
 	} else if (f->proto == PROTO_TCP) {
 		p->seqlo = 1;
-		if (strict) { /* pf learns the rest from the first packets (verified: 0/0, true shift) */
+		if (strict) { /* pf learns the rest from the first packets (verified: 0/0, true
+				 shift) */
 			p->seqlo = 0;
 			p->seqhi = 1;
 			p->max_win = 1;
@@ -246,8 +251,7 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 
 	if (half->flags & H_RAW) {
 		*s = *f->extra->raw[h];
-		if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 ||
-		    s->af != s->stack_af)
+		if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 		s->expire = 0;

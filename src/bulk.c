@@ -11,11 +11,11 @@
 
 enum {
 	TRIES_MAX = 12,
-	STEP_MS = 5,        /* between two portions of a bulk answer */
-	WALK_FLOWS = 500,   /* flows looked at in one portion of a walk */
-	PACKETS_STEP = 25,  /* packets of a portion at most: 500 in 100 ms */
+	STEP_MS = 5,	   /* between two portions of a bulk answer */
+	WALK_FLOWS = 500,  /* flows looked at in one portion of a walk */
+	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
-	RECEIVE_S = 30,     /* without a word in a bulk: it is over */
+	RECEIVE_S = 30, /* without a word in a bulk: it is over */
 };
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -25,8 +25,7 @@ static bool speaks(const struct link *l, uint8_t version)
 	bool any = !l->dialects;
 
 	for (int d = 0; d < DIALECT_COUNT; d++)
-		if (l->dialects & 1u << d &&
-		    dialect_get((enum dialect_id)d)->version == version)
+		if (l->dialects & 1u << d && dialect_get((enum dialect_id)d)->version == version)
 			any = true;
 	return any;
 }
@@ -129,7 +128,8 @@ void bulk_on_request(struct engine *e, struct link *l)
 	struct bulk_answer *a = &l->answer;
 
 	engine_count(e, C_BULK_REQUEST_IN);
-	/* it began anew, and a FreeBSD that still waits for its answer withholds half of its states */
+	/* it began anew, and a FreeBSD that still waits for its answer withholds half of its states
+	 */
 	if (!l->asked_at || e->now - l->asked_at > 10 * NS_PER_S)
 		bulk_ask(e, l, false);
 	if (a->active && a->started) {
@@ -207,7 +207,8 @@ static void answer_run(struct engine *e, struct link *l)
 	for (size_t looked = 0; n < want && looked < 20 * want; looked++) {
 		struct flow *f;
 
-		if (l->config.mode == MODE_RECEIVE_ONLY || !(f = table_walk(&e->table, &a->cursor))) {
+		if (l->config.mode == MODE_RECEIVE_ONLY ||
+		    !(f = table_walk(&e->table, &a->cursor))) {
 			last = true;
 			break;
 		}

@@ -29,7 +29,8 @@ static void pair_of(const struct flow *f, uint8_t pair[2])
 	}
 }
 
-/* ---- what is wanted --------------------------------------------------------------------------- */
+/* ---- what is wanted ---------------------------------------------------------------------------
+ */
 
 /*
  * conntrack.tcp = strict keeps the window check where both scales are known: from the kernel, or
@@ -64,7 +65,8 @@ static void entry_of(const struct engine *e, const struct flow *f, struct kernel
 	pair_of(f, pair);
 	k->status = ctstatus_from_pf(f->proto, pair[1], half->timeout);
 	if (e->tight && k->status & CT_STATUS_SEEN_REPLY)
-		k->status |= CT_STATUS_ASSURED; /* else it is the first to go when the table is full */
+		k->status |=
+			CT_STATUS_ASSURED; /* else it is the first to go when the table is full */
 	k->timeout = commit_seconds(e, f);
 	k->has_timeout = true;
 	if (f->proto != PROTO_TCP)
@@ -105,7 +107,8 @@ static uint32_t added_status(const struct flow *f, const struct kernel_entry *k)
 	return k->status | (f->flags & F_ASSURED ? (uint32_t)CT_STATUS_ASSURED : 0);
 }
 
-/* ---- doing it --------------------------------------------------------------------------------- */
+/* ---- doing it ---------------------------------------------------------------------------------
+ */
 
 /* The kernel has the entry as k says. */
 static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entry *k)
@@ -271,7 +274,8 @@ void commit_run(struct engine *e)
 			continue;
 		}
 		if (!(f->flags & F_KERNEL) && (int32_t)(f->expires - e->ds) > 0 &&
-		    f->expires - e->ds < 10 * k.timeout) /* as the peer said: less than a whole one */
+		    f->expires - e->ds <
+			    10 * k.timeout) /* as the peer said: less than a whole one */
 			k.timeout = (f->expires - e->ds + 9) / 10;
 		op = next_op(e);
 		op->verb = f->flags & F_KERNEL ? KERNEL_CHANGE : KERNEL_CREATE;
@@ -314,7 +318,7 @@ void commit_delete(struct engine *e, struct flow *f)
 	op = next_op(e);
 	op->verb = KERNEL_DELETE;
 	flow_tuples(f, &op->entry.tuples);
-	f->flags &= (uint16_t)~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
 }
 
 /* The flow is about to be released. */

@@ -58,10 +58,6 @@ enum health health_of(const struct control_env *env, struct text *why)
 	if (why->len)
 		return HEALTH_DEGRADED;
 	engine_totals(env->engine, &totals);
-	if (totals.undecided) {
-		text_add(why, "the start is not over: waiting for the peers' answer");
-		return HEALTH_DEGRADED;
-	}
 	text_add(why, "in sync: %zu peer%s, %zu flows", peers, peers == 1 ? "" : "s", totals.flows);
 	return HEALTH_OK;
 }

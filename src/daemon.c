@@ -74,7 +74,8 @@ static double wall_clock(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* ---- what the engine wants done ----------------------------------------------------------------- */
+/* ---- what the engine wants done -----------------------------------------------------------------
+ */
 
 static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 {
@@ -142,7 +143,8 @@ static void op_note(void *ctx, const struct note *n)
 		ctlsock_broadcast(d->control, d->line.s, d->line.len);
 }
 
-/* ---- what the adapters tell --------------------------------------------------------------------- */
+/* ---- what the adapters tell ---------------------------------------------------------------------
+ */
 
 static void on_event(void *ctx, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet)
@@ -220,7 +222,8 @@ static void link_readable(void *ctx, bool readable, bool writable)
 			    strerror(-r));
 }
 
-/* ---- interfaces --------------------------------------------------------------------------------- */
+/* ---- interfaces ---------------------------------------------------------------------------------
+ */
 
 static void link_look(struct daemon *d, struct daemon_link *l)
 {
@@ -240,7 +243,10 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 	}
 	if (up != l->up || (there && !l->index))
 		log_say(&d->log, LOG_LEVEL_NOTICE, "sync %s: interface %s is %s", s->name,
-			s->interface, up ? "up" : there ? "down" : "not there");
+			s->interface,
+			up	? "up"
+			: there ? "down"
+				: "not there");
 	l->index = there ? now.index : 0;
 	l->up = up;
 	engine_on_link(d->engine, l->number, up, now.mtu, now.addrs, now.count, loop_now(d->loop));
@@ -269,7 +275,8 @@ static void netif_readable(void *ctx, bool readable, bool writable)
 			    "reading link events: %s", strerror(-r));
 }
 
-/* ---- the host ----------------------------------------------------------------------------------- */
+/* ---- the host -----------------------------------------------------------------------------------
+ */
 
 /* Entries made while nf_conntrack_events is 2 and nobody listened never make an event. */
 static void check_events(struct daemon *d)
@@ -336,7 +343,8 @@ static void hook(void *ctx)
 	loop_set_timer(d->loop, next < d->look_at ? next : d->look_at);
 }
 
-/* ---- control ------------------------------------------------------------------------------------ */
+/* ---- control ------------------------------------------------------------------------------------
+ */
 
 static void do_resync(void *ctx)
 {
@@ -427,7 +435,8 @@ static bool on_stream(void *ctx, struct control_stream *stream, struct text *out
 	return control_stream_next(stream, &env, out);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------ */
+/* ---- signals ------------------------------------------------------------------------------------
+ */
 
 static void on_end(void *ctx, int number)
 {
@@ -489,7 +498,8 @@ static void on_reload(void *ctx, int number)
 	log_say(&d->log, LOG_LEVEL_NOTICE, "%s: read again and in force", d->file);
 }
 
-/* ---- start -------------------------------------------------------------------------------------- */
+/* ---- start --------------------------------------------------------------------------------------
+ */
 
 static int start_settings(struct daemon *d)
 {
@@ -503,7 +513,8 @@ static int start_settings(struct daemon *d)
 	r = settings_hostid(d->settings, MACHINE_ID, &d->hostid);
 	if (r)
 		log_say(&d->log, LOG_LEVEL_ERR,
-			"hostid = \"auto\" needs a machine id in " MACHINE_ID " (%s); set hostid to "
+			"hostid = \"auto\" needs a machine id in " MACHINE_ID
+			" (%s); set hostid to "
 			"a number of your own",
 			strerror(-r));
 	return r;
@@ -530,7 +541,8 @@ static int start_control(struct daemon *d)
 
 	if (r == -EADDRINUSE)
 		log_say(&d->log, LOG_LEVEL_ERR,
-			"%s: another daemon is running and answers there; stop it first", s->socket);
+			"%s: another daemon is running and answers there; stop it first",
+			s->socket);
 	else if (r == -ENOENT && s->group[0])
 		log_say(&d->log, LOG_LEVEL_ERR,
 			"control socket %s: its folder or the group %s does not exist", s->socket,
@@ -650,7 +662,8 @@ static int start(struct daemon *d)
 			log_say(&d->log, LOG_LEVEL_ERR, "event loop: %s", strerror(-r));
 	}
 	if (!r)
-		r = start_control(d); /* before start_caps(): giving the socket to a group needs more */
+		r = start_control(
+			d); /* before start_caps(): giving the socket to a group needs more */
 	if (!r)
 		r = start_caps(d);
 	if (!r)

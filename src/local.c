@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Events and dumps of our own kernel: flows that begin, change, end, and whose traffic passes here. */
+/* Events and dumps of our own kernel: flows that begin, change, end, and whose traffic passes here.
+ */
 #include <string.h>
 
 #include "engine_internal.h"
@@ -140,7 +141,7 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
  */
 void local_gone(struct engine *e, struct flow *f)
 {
-	f->flags &= (uint16_t)~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
 	if (f->kept)
 		return;
 	if (f->flags & F_LIVE)

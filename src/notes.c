@@ -49,7 +49,8 @@ static const char *remedy_of(enum reason r)
 {
 	switch (r) {
 	case R_NO_NAT_CHAIN:
-		return "; add a base chain of type nat (it may be empty), or translated flows stall";
+		return "; add a base chain of type nat (it may be empty), or translated flows "
+		       "stall";
 	case R_KERNEL_FULL:
 		return "; raise net.netfilter.nf_conntrack_max";
 	case R_MAX_STATES:
@@ -95,7 +96,8 @@ void notes_log(struct log *log, const struct note *n, const struct settings *s, 
 			n->detail);
 		break;
 	case NOTE_BULK_ASKED:
-		log_say(log, LOG_LEVEL_INFO, "sync %s: asked the peers for all their states", w.link);
+		log_say(log, LOG_LEVEL_INFO, "sync %s: asked the peers for all their states",
+			w.link);
 		break;
 	case NOTE_BULK_DONE:
 		log_say(log, LOG_LEVEL_NOTICE, "sync %s: in sync with the peers", w.link);

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who is on the link: by address; what it speaks, when it was heard, whether it withholds halves. */
+/* Who is on the link: by address; what it speaks, when it was heard, whether it withholds halves.
+ */
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine_internal.h"
 
 enum {
-	GONE_S = 60,         /* a peer heard again after this long has appeared anew */
-	LOOK_S = 4,          /* a flow told in one half only may wait this long for the other */
-	LOOK_LEAST_S = 30,   /* between two bulk requests for withheld halves */
+	GONE_S = 60,	   /* a peer heard again after this long has appeared anew */
+	LOOK_S = 4,	   /* a flow told in one half only may wait this long for the other */
+	LOOK_LEAST_S = 30, /* between two bulk requests for withheld halves */
 	LOOK_MOST_S = 3600,
-	RATE_BURST = 1000,   /* states */
+	RATE_BURST = 1000, /* states */
 };
 
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr)

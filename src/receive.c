@@ -9,9 +9,11 @@
 #include "engine_internal.h"
 #include "xlat.h"
 
-/* ---- sides of a state ------------------------------------------------------------------------- */
+/* ---- sides of a state -------------------------------------------------------------------------
+ */
 
-/* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember. */
+/* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember.
+ */
 static bool made_up(const struct pf_peer *p)
 {
 	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !(p->wscale & 15) && !p->mss &&
@@ -83,7 +85,8 @@ static int merge_sides(struct engine *e, struct flow *f, int h, const struct pf_
 	return stale;
 }
 
-/* ---- validity ----------------------------------------------------------------------------------- */
+/* ---- validity -----------------------------------------------------------------------------------
+ */
 
 /* FreeBSD 14 and later have the SCTP indexes, and SCTP states are bits of their own. */
 static enum reason check_sides(uint8_t timeouts, const struct pf_peer *src,
@@ -103,7 +106,7 @@ static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 
 	if (r != R_NONE)
 		return r;
-	if (!s->creatorid)
+	if (!s->id || !s->creatorid)
 		return R_CREATOR_ZERO;
 	return s->direction == PF_IN || s->direction == PF_OUT ? R_NONE : R_DIRECTION;
 }
@@ -119,7 +122,8 @@ static bool is_protected(const struct engine *e, const struct tuples *t)
 	return false;
 }
 
-/* ---- full states -------------------------------------------------------------------------------- */
+/* ---- full states --------------------------------------------------------------------------------
+ */
 
 struct incoming {
 	struct link *link;
@@ -128,8 +132,8 @@ struct incoming {
 	enum pf_layout layout;
 	struct tuples tuples; /* as far as this half shows them */
 	int half;
-	enum reason kept;     /* R_NONE, or why Linux does not carry it */
-	bool ins;             /* INS, not UPD */
+	enum reason kept; /* R_NONE, or why Linux does not carry it */
+	bool ins;	  /* INS, not UPD */
 };
 
 /* What this half shows of its side of the flow is what the flow has. */
@@ -142,9 +146,8 @@ static bool shows_same(const struct flow *f, const struct incoming *in)
 	    !endpoint_equal(&t.end[ORIG_SRC], &in->tuples.end[ORIG_SRC]) ||
 	    !endpoint_equal(&t.end[REPLY_SRC], &in->tuples.end[REPLY_SRC]))
 		return false;
-	return in->half == HALF_IN
-		       ? endpoint_equal(&t.end[ORIG_DST], &in->tuples.end[ORIG_DST])
-		       : endpoint_equal(&t.end[REPLY_DST], &in->tuples.end[REPLY_DST]);
+	return in->half == HALF_IN ? endpoint_equal(&t.end[ORIG_DST], &in->tuples.end[ORIG_DST])
+				   : endpoint_equal(&t.end[REPLY_DST], &in->tuples.end[REPLY_DST]);
 }
 
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
@@ -164,7 +167,8 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in)
 	}
 	if (lacking || !first)
 		return lacking;
-	/* another connection of the same middle, unless the creator itself has made the half anew */
+	/* another connection of the same middle, unless the creator itself has made the half anew
+	 */
 	return shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ? first
 											    : NULL;
 }
@@ -290,6 +294,8 @@ static void peers_word(struct engine *e, struct flow *f)
 	if (!(f->flags & F_LIVE))
 		return;
 	f->flags &= (uint16_t)~F_LIVE;
+	f->expires =
+		e->ds; /* rewritten: what passed here before must not be taken for new traffic */
 	engine_count(e, C_HANDED_OVER);
 	engine_note_flow(e, NOTE_HANDED_OVER, f);
 	refresh_arm(e, f);
@@ -343,7 +349,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 	}
 	if (claimed) {
 		/* found at our start and named by a peer: who carries it shows when we look */
-		f->flags &= (uint16_t)~(F_UNDECIDED | F_LIVE);
+		f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
 		if (in->s->creatorid != e->config.hostid) {
 			f->flags |= F_REMOTE;
 			e->remote++;
@@ -398,7 +404,8 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	return r != R_NONE ? r : in->kept;
 }
 
-/* ---- the other messages ------------------------------------------------------------------------- */
+/* ---- the other messages -------------------------------------------------------------------------
+ */
 
 static enum reason take_upd_c(struct engine *e, struct link *l, const struct peer *p,
 			      const struct msg_upd_c *m)
@@ -412,6 +419,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 
 	if (r != R_NONE)
 		return r;
+	if (!m->id || !m->creatorid)
+		return R_CREATOR_ZERO;
 	if (!half) {
 		sendq_request(e, l, m->id, m->creatorid);
 		return R_UNKNOWN_ID;
@@ -459,8 +468,10 @@ static enum reason delete_half(struct engine *e, struct half *half)
 		      half->state[1] >= PF_TCP_FIN_WAIT_2;
 	bool live = f->flags & F_LIVE;
 
+	if (!live && !closed) /* traffic that began to pass here lately shows in the entry */
+		live = refresh_lives(e, f);
 	if (live && !closed) {
-		half->flags &= (uint8_t)~(H_TOLD | H_NUMBERS);
+		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
 		sendq_pend(e, f, h, PEND_INS);
 		sendq_urgent(e);
 		return R_LIVE_DELETE;
@@ -499,7 +510,8 @@ static enum reason take_clr(struct engine *e, const struct msg_clr *m)
 		return R_NO_MEMORY;
 	e->cleared[e->clears].creatorid = m->creatorid;
 	e->cleared[e->clears++].ds = e->ds;
-	/* pfctl -F states empties the whole table of the peer, of which it names only its own part */
+	/* pfctl -F states empties the whole table of the peer, of which it names only its own part
+	 */
 	bulk_walk(e, WALK_CLEAR | WALK_RETELL);
 	return R_NONE;
 }
@@ -524,7 +536,8 @@ void receive_clear(struct engine *e, struct flow *f)
 	}
 }
 
-/* ---- sections and packets ----------------------------------------------------------------------- */
+/* ---- sections and packets -----------------------------------------------------------------------
+ */
 
 static void refuse(struct engine *e, struct peer *p, enum reason r, const struct pf_state *s)
 {
@@ -567,7 +580,8 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 		} else if (s->action == ACT_UPD_REQ) {
 			refuse(e, p, take_request(e, l, &m), NULL);
 		} else {
-			engine_count(e, C_INS_ACK_IN); /* nothing is held back yet that waits for it */
+			engine_count(e,
+				     C_INS_ACK_IN); /* nothing is held back yet that waits for it */
 		}
 	}
 }
@@ -707,5 +721,4 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	}
 	if (packet.error != R_NONE)
 		engine_refuse(e, packet.error, p, NULL);
-	commit_run(e);
 }

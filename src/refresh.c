@@ -10,9 +10,9 @@
 #include "engine_internal.h"
 
 enum {
-	SLACK = 12,      /* ds; the kernel tells whole seconds */
-	SOON = 20,       /* ds until a flow is looked at whose carrier is not known */
-	DUE_MAX = 2048,  /* timers served in one call */
+	SLACK = 12,	/* ds; the kernel tells whole seconds */
+	SOON = 20,	/* ds until a flow is looked at whose carrier is not known */
+	DUE_MAX = 2048, /* timers served in one call */
 };
 
 static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
@@ -89,6 +89,25 @@ static void probe(struct engine *e, struct flow **flow, size_t n)
 	e->counters.done[C_PROBES] += n;
 	for (size_t i = 0; i < n; i++)
 		probed(e, flow[i], &op[i]);
+}
+
+/* Reads one entry now: has traffic passed that nothing was heard of yet? Then the flow is ours. */
+bool refresh_lives(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	if (f->flags & F_COMMIT)
+		commit_run(e);
+	if (f->kept || !(f->flags & F_KERNEL))
+		return false;
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	if (op.error || !tuples_same(f, &op.entry.tuples) || !op.entry.has_timeout ||
+	    (int32_t)(e->ds + 10 * op.entry.timeout - f->expires) <= SLACK)
+		return false;
+	local_update(e, f, &op.entry, true);
+	return f->flags & F_LIVE;
 }
 
 /* Without a kernel entry: expired, or to be tried again. */

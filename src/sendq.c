@@ -237,7 +237,8 @@ static void flush_dialect(struct engine *e, unsigned link, const struct dialect 
 	(void)sendq_packet(e, link, &b);
 }
 
-/* Before any peer of a link was heard, what does not depend on the dialect goes to both families. */
+/* Before any peer of a link was heard, what does not depend on the dialect goes to both families.
+ */
 static void flush_link(struct engine *e, unsigned link, struct flow **batch, size_t n)
 {
 	struct link *l = &e->link[link];
@@ -333,7 +334,6 @@ static bool never_told(struct engine *e, struct flow *f)
 	    f->half[HALF_IN].state[0] < PF_TCP_FIN_WAIT_2 ||
 	    f->half[HALF_IN].state[1] < PF_TCP_FIN_WAIT_2)
 		return false;
-	engine_count(e, C_NEVER_TOLD);
 	sendq_drop(e, f);
 	return true;
 }

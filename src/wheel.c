@@ -32,9 +32,9 @@ static void file(struct wheel *w, struct list *n, uint32_t tick)
 		}
 	}
 	/* beyond the last level: its farthest slot, from where the owner sets it again */
-	list_append(&w->slot[WHEEL_LEVELS - 1]
-			    [slot_of(w->now, WHEEL_LEVELS - 1) ^ (WHEEL_SLOTS / 2)],
-		    n);
+	list_append(
+		&w->slot[WHEEL_LEVELS - 1][slot_of(w->now, WHEEL_LEVELS - 1) ^ (WHEEL_SLOTS / 2)],
+		n);
 }
 
 void wheel_set(struct wheel *w, struct list *n, uint32_t tick)
@@ -61,7 +61,8 @@ void wheel_turn(struct wheel *w, uint32_t now)
 		}
 		w->now++;
 		list_splice(&w->due, &w->slot[0][slot_of(w->now, 0)]);
-		/* a slot of a higher level that begins now holds what is due within it: owners refile */
+		/* a slot of a higher level that begins now holds what is due within it: owners
+		 * refile */
 		for (int l = 1; l < WHEEL_LEVELS; l++) {
 			if (w->now & (((uint32_t)1 << (WHEEL_BITS * l)) - 1))
 				break;

@@ -175,19 +175,20 @@ SYSCTLS = {"net.netfilter.nf_conntrack_events": 1, "net.netfilter.nf_conntrack_t
 class Lab:
     """The namespaces of one run and all that was started in them."""
 
-    def __init__(self, firewalls=FIREWALLS, pf=False, nat=None, standby_strict=True):
-        """nat: None, "snat" or "dnat". standby_strict: nothing new passes at any firewall but the first."""
+    def __init__(self, firewalls=FIREWALLS, pf=False, nat=None, open_standby=False):
+        """nat: None, "snat" or "dnat". At the second firewall nothing new passes; open_standby: it has no rules at all
+        and forwards everything, in place of a pf that knows its states."""
         possible()
         self.firewalls, self.prefix = firewalls, f"pl{os.getpid()}-"
         self.daemons, self.closers, self.carrier, self.broken = [], [], None, set()
         self.dir = tempfile.mkdtemp(prefix="pfsync-lab-")
         try:
-            self._build(pf, nat, standby_strict)
+            self._build(pf, nat, open_standby)
         except BaseException:
             self.close()
             raise
 
-    def _build(self, pf, nat, standby_strict):
+    def _build(self, pf, nat, open_standby):
         names = ["hub", "client", "server", *self.firewalls] + (["pf"] if pf else [])
         for n in names:
             run(["ip", "netns", "add", self.ns(n)])
@@ -211,11 +212,13 @@ class Lab:
         for n, gateways in (("client", (LAN_VIP, LAN_VIP6)), ("server", (WAN_VIP, WAN_VIP6))):
             self._ip(n, *(f"route add default via {g}" for g in gateways))
         for i, fw in enumerate(self.firewalls):
-            run(["nft", "-f", "-"], self.ns(fw), text=RULES % ("" if i and standby_strict else ACCEPT_NEW))
+            self.sysctl(fw, SYSCTLS)
+            if i and open_standby:
+                continue
+            run(["nft", "-f", "-"], self.ns(fw), text=RULES % ("" if i else ACCEPT_NEW))
             pre = f"iifname \"lan\" ip daddr {LAN_VIP} tcp dport 80 dnat to {SERVER}:{PORT}" if nat == "dnat" else "accept"
             post = f"oifname \"wan\" ip saddr 192.0.2.0/24 snat to {WAN_VIP}" if nat == "snat" else "accept"
             run(["nft", "-f", "-"], self.ns(fw), text=NAT % (pre, post))
-            self.sysctl(fw, SYSCTLS)
         self.carry(self.firewalls[0])
 
     def ns(self, name):

@@ -31,9 +31,12 @@ static size_t packets;
 struct conn {
 	struct tuples t;
 	bool alive;
+	bool passed; /* on the node that carries it now */
 };
 
 static struct conn conn[FLOWS];
+static bool stormy;
+static unsigned opened, hung, port;
 static int carrier; /* whose turn it is to forward */
 
 /* ---- wire ----------------------------------------------------------------------------------------- */
@@ -144,6 +147,7 @@ static void stop(void)
 	}
 }
 
+/* The ports are never used twice. */
 static struct tuples some_tuples(unsigned i)
 {
 	static const uint8_t protos[] = {PROTO_TCP, PROTO_TCP, PROTO_UDP, PROTO_ICMP};
@@ -161,7 +165,11 @@ static struct tuples some_tuples(unsigned i)
 	return t;
 }
 
-/* One packet each way on all living flows; false if one was deleted under its traffic. */
+/*
+ * One packet each way on all living flows; false if one was deleted under its traffic. After a
+ * storm an entry may be strict still, or have run out: whoever should have said that it carries
+ * the flow was not heard. Then the connection hangs, which nothing but a good wire can help.
+ */
 static bool traffic(void)
 {
 	for (int i = 0; i < FLOWS; i++) {
@@ -171,7 +179,14 @@ static bool traffic(void)
 			continue;
 		passes = node_packet(&node[carrier], &conn[i].t, false);
 		passes = node_packet(&node[carrier], &conn[i].t, true) && passes;
-		if (!passes) {
+		if (passes) {
+			conn[i].passed = true;
+		} else if (stormy &&
+			   (!conn[i].passed || node_entry(&node[carrier], &conn[i].t))) {
+			node_kill(&node[carrier], &conn[i].t);
+			conn[i].alive = false;
+			hung++;
+		} else {
 			printf("\nflow %d (protocol %u) is dead on node %d at %llu ms\n", i,
 			       conn[i].t.proto, carrier, (unsigned long long)(now / MS - 1000000));
 			return false;
@@ -225,8 +240,8 @@ static bool carry(unsigned seconds)
 
 static void open_one(unsigned i)
 {
-	conn[i].t = some_tuples(i);
-	conn[i].alive = true;
+	conn[i] = (struct conn){.t = some_tuples(port++ % 10000), .alive = true};
+	opened++;
 	node_open(&node[carrier], &conn[i].t);
 }
 
@@ -238,6 +253,7 @@ static void switch_to(int other, bool must_know)
 	for (int i = 0; i < FLOWS; i++) {
 		if (!conn[i].alive)
 			continue;
+		conn[i].passed = false;
 		if (!node_entry(&node[other], &conn[i].t)) {
 			CHECK(!must_know);
 			conn[i].alive = false;
@@ -248,17 +264,21 @@ static void switch_to(int other, bool must_know)
 /* ---- tests ---------------------------------------------------------------------------------------- */
 
 /*
- * Nothing passes, nothing changes: silence. Timeouts of one and the same flow differ by what
- * each has heard, so only what is left a while later counts.
+ * Nothing passes any more. What was seen last is told once, what runs out is deleted once, and
+ * then nobody speaks.
  */
 static bool silence(void)
 {
-	run(3000);
+	size_t last, most = 6u * FLOWS * (unsigned)(nodes - 1);
+
 	packets = 0;
-	run(10000);
-	if (packets > 0)
-		printf("\n%zu packets in 10 s of silence\n", packets);
-	return packets == 0;
+	run(400000);
+	last = packets;
+	packets = 0;
+	run(100000);
+	if (last > most || packets > 0)
+		printf("\n%zu packets at the end, %zu packets in 100 s of silence\n", last, packets);
+	return last <= most && packets == 0;
 }
 
 static bool storm(int count)
@@ -266,6 +286,7 @@ static bool storm(int count)
 	bool good = true;
 
 	start(count, 15, 10, 60);
+	stormy = true;
 	for (int step = 0; good && step < 60; step++) {
 		unsigned i = (unsigned)check_below(FLOWS);
 
@@ -288,18 +309,22 @@ static bool storm(int count)
 	loss = twice = 0;
 	delay_ms = 3;
 	good = good && CHECK(carry(100)) && CHECK(same_everywhere()) && CHECK(silence());
+	stormy = false;
 	stop();
 	return good;
 }
 
 static void storms(void)
 {
+	opened = hung = 0;
 	for (int i = 0; i < 60; i++)
 		if (!storm(i % 4 == 3 ? 3 : 2)) {
 			printf("\nround %d\n", i);
 			CHECK(!"a storm went well");
 			break;
 		}
+	if (!CHECK(hung < opened / 10))
+		printf("\n%u of %u hung\n", hung, opened);
 }
 
 static void there_and_back(void)
@@ -312,7 +337,7 @@ static void there_and_back(void)
 	for (int round = 0; round < 4; round++) {
 		switch_to(!carrier, true);
 		packets = 0;
-		CHECK(carry(20));
+		CHECK(carry(70)); /* a return raises no event: it shows within a timeout */
 		CHECK(same_everywhere());
 		for (int i = 0; i < FLOWS; i++) {
 			struct flow_view v;
@@ -323,7 +348,7 @@ static void there_and_back(void)
 				break;
 			}
 		}
-		CHECK(packets < 400);
+		CHECK(packets < 900);
 	}
 	CHECK(silence());
 	stop();
@@ -339,11 +364,11 @@ static void two_names(void)
 	}
 	run(5000);
 	CHECK(same_everywhere());
-	CHECK(silence());
 	for (int i = 0; i < FLOWS; i++) {
 		CHECK(node_entry(&node[0], &conn[i].t) != NULL);
 		CHECK(node_entry(&node[1], &conn[i].t) != NULL);
 	}
+	CHECK(silence());
 	stop();
 }
 
