@@ -184,6 +184,7 @@ bool sendq_packet(struct engine *e, unsigned link, struct builder *b);
 void bulk_ask(struct engine *e, struct link *l, bool now);
 void bulk_on_request(struct engine *e, struct link *l);
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
+void bulk_on_states(struct engine *e, struct link *l);
 void bulk_run(struct engine *e);
 uint64_t bulk_next(const struct engine *e);
 void bulk_walk(struct engine *e, unsigned what);

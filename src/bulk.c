@@ -109,6 +109,13 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
 }
 
+/* States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). */
+void bulk_on_states(struct engine *e, struct link *l)
+{
+	if (l->bulk == BULK_RECEIVING)
+		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
+}
+
 static void ask_again(struct engine *e, struct link *l)
 {
 	if (e->now < l->bulk_at)

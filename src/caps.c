@@ -6,10 +6,8 @@
 #include <errno.h>
 #include <stddef.h>
 
-int caps_drop(const char **missing)
+int caps_check(const char **missing)
 {
-	capng_select_t set = CAPNG_SELECT_CAPS;
-
 	*missing = NULL;
 	if (capng_get_caps_process() < 0)
 		return -EIO;
@@ -17,8 +15,16 @@ int caps_drop(const char **missing)
 		*missing = "CAP_NET_ADMIN";
 	else if (!capng_have_capability(CAPNG_EFFECTIVE, CAP_NET_RAW))
 		*missing = "CAP_NET_RAW";
-	if (*missing)
-		return -EPERM;
+	return *missing ? -EPERM : 0;
+}
+
+int caps_drop(const char **missing)
+{
+	capng_select_t set = CAPNG_SELECT_CAPS;
+	int r = caps_check(missing);
+
+	if (r)
+		return r;
 	if (capng_have_capability(CAPNG_EFFECTIVE, CAP_SETPCAP))
 		set = CAPNG_SELECT_BOTH;
 	capng_clear(set);

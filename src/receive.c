@@ -92,7 +92,7 @@ static int merge_sides(struct engine *e, struct flow *f, int h, const struct pf_
 static enum reason check_sides(uint8_t timeouts, const struct pf_peer *src,
 			       const struct pf_peer *dst, uint8_t timeout)
 {
-	if (timeout >= timeouts)
+	if (timeout >= timeouts || !timeout_name(timeout)) /* some indexes are no timeouts of states */
 		return R_TIMEOUT_INDEX;
 	if (src->state > PF_PEER_STATE_MAX || dst->state > PF_PEER_STATE_MAX)
 		return R_PEER_STATE;
@@ -550,6 +550,7 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 	struct pf_state state;
 
 	peer_dialect(e, p, s->layout);
+	bulk_on_states(e, l);
 	while (section_next_state(s, &state)) {
 		struct incoming in = {.link = l,
 				      .peer = p,

@@ -97,7 +97,8 @@ static void put_message(struct reader *r, struct fake *f)
 		(void)builder_add_bus(&f->b, &bus);
 		break;
 	case 10:
-		memcpy(clr.ifname, b & 16 ? "em0" : "", 3);
+		if (b & 16)
+			memcpy(clr.ifname, "em0", 3);
 		(void)builder_add_clr(&f->b, &clr);
 		break;
 	case 11:

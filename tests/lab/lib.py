@@ -454,7 +454,7 @@ class Daemon:
         vips = ", ".join(f'"{a}"' for a in (LAN_VIP, WAN_VIP, LAN_VIP6, WAN_VIP6))
         sections["announce"] = f"vip = {{ {vips} }}\n\t" + sections.get("announce", "")
         with open(self.file, "w", encoding="ascii") as f:
-            f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}" group = "" }}\n'
+            f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}" }}\n'
                     f'sync "lab" {{\n\tinterface = "sync"\n\tdialect = "{dialect}"\n\t{sync}\n}}\n')
             for title, text in sections.items():
                 f.write(f"{'import' if title == 'imports' else title} {{\n\t{text}\n}}\n")

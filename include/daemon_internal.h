@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The inside of the daemon, shared by its files; nobody else includes this. Which file answers
+ *what:
+ *
+ *	daemon.c          start and stop in order, the hook of each wake-up
+ *	daemon_ops.c      what the engine wants done, and what the adapters tell it
+ *	daemon_control.c  requests of pfsyncctl, signals, reload
+ */
+#ifndef PFSYNC_DAEMON_INTERNAL_H
+#define PFSYNC_DAEMON_INTERNAL_H
+
+#include "control.h"
+#include "ctlsock.h"
+#include "ctnl.h"
+#include "log.h"
+#include "loop.h"
+#include "netif.h"
+#include "settings.h"
+#include "sync_socket.h"
+
+struct daemon;
+
+struct daemon_link {
+	struct daemon *d;
+	unsigned number;
+	struct sync_socket *sock;
+	struct loop_fd *watch;
+	unsigned index; /* of the interface it is attached to; 0 none */
+	bool up;
+};
+
+struct daemon {
+	const char *file;
+	struct log log;
+	struct settings *settings;
+	uint32_t hostid;
+	uint8_t key[16];
+	struct loop *loop;
+	struct ctnl *ctnl;
+	struct netif *netif;
+	struct loop_fd *event_watch, *dump_watch, *netif_watch;
+	struct daemon_link link[ENGINE_LINKS_MAX];
+	struct ctlsock *control;
+	struct engine *engine;
+	struct text line; /* of notes for monitors */
+	uint64_t started, look_at, looks;
+	bool dump_failed;
+	int status; /* to exit with */
+};
+
+/* daemon_ops.c */
+extern const struct engine_ops daemon_ops;
+extern const struct ctnl_handler daemon_ctnl;
+void daemon_flush(void *ctx);
+void daemon_on_packet(void *ctx, const struct packet_from *from, const void *data, size_t len);
+void daemon_on_netif(void *ctx);
+void daemon_events_readable(void *ctx, bool readable, bool writable);
+void daemon_dump_readable(void *ctx, bool readable, bool writable);
+void daemon_netif_readable(void *ctx, bool readable, bool writable);
+void daemon_link_readable(void *ctx, bool readable, bool writable);
+
+/* daemon_control.c */
+extern const struct ctlsock_handler daemon_ctlsock;
+double daemon_wall_clock(void);
+void daemon_on_end(void *ctx, int number);
+void daemon_on_reload(void *ctx, int number);
+
+#endif

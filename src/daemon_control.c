@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests of pfsyncctl, signals, reload. */
+#include "config.h"
+
+#include "daemon_internal.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "caps.h"
+#include "natchain.h"
+#include "sysctl.h"
+
+double daemon_wall_clock(void)
+{
+	struct timespec ts;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* ---- control ------------------------------------------------------------------------------------
+ */
+
+static void do_resync(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	engine_resync(d->engine, loop_now(d->loop));
+}
+
+static size_t do_takeover(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return engine_takeover(d->engine, loop_now(d->loop));
+}
+
+static size_t do_flush(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	return engine_flush(d->engine, loop_now(d->loop));
+}
+
+static int number_of(const char *name)
+{
+	int64_t v;
+
+	return sysctl_read(name, &v) ? -1 : (int)v;
+}
+
+static void facts(void *ctx, struct host_facts *f)
+{
+	struct daemon *d = ctx;
+	const char *missing = NULL;
+	uint32_t count, max;
+
+	f->conntrack_events = number_of("net/netfilter/nf_conntrack_events");
+	f->conntrack_acct = number_of("net/netfilter/nf_conntrack_acct");
+	f->conntrack_timestamp = number_of("net/netfilter/nf_conntrack_timestamp");
+	if (!ctnl_pressure(&count, &max)) {
+		f->conntrack_count = count;
+		f->conntrack_max = max;
+	}
+	f->net_admin = f->net_raw = 1;
+	if (caps_check(&missing) == -EPERM) {
+		if (strstr(missing, "ADMIN"))
+			f->net_admin = 0;
+		else
+			f->net_raw = 0;
+	}
+	f->nat_chain = natchain_present();
+	for (size_t i = 0; i < d->settings->syncs; i++)
+		if (d->settings->sync[i].multicast)
+			f->joined[i] = sync_socket_joined(d->link[i].sock);
+}
+
+static void env_of(struct daemon *d, struct control_env *env)
+{
+	*env = (struct control_env){
+		.engine = d->engine,
+		.settings = d->settings,
+		.version = PACKAGE_VERSION,
+		.hostid = d->hostid,
+		.started = d->started,
+		.now = loop_now(d->loop),
+		.wall = daemon_wall_clock(),
+		.ctx = d,
+		.resync = do_resync,
+		.takeover = do_takeover,
+		.flush = do_flush,
+		.facts = facts,
+	};
+}
+
+static enum control_result on_request(void *ctx, const char *line, size_t len, struct text *out,
+				      struct control_stream **stream)
+{
+	struct control_env env;
+
+	env_of(ctx, &env);
+	return control_request(&env, line, len, out, stream);
+}
+
+static bool on_stream(void *ctx, struct control_stream *stream, struct text *out)
+{
+	struct control_env env;
+
+	env_of(ctx, &env);
+	return control_stream_next(stream, &env, out);
+}
+
+const struct ctlsock_handler daemon_ctlsock = {.request = on_request, .next = on_stream};
+
+/* ---- signals ------------------------------------------------------------------------------------
+ */
+
+void daemon_on_end(void *ctx, int number)
+{
+	struct daemon *d = ctx;
+
+	log_say(&d->log, LOG_LEVEL_NOTICE,
+		"ending on signal %d; kernel entries and the peers' states stay", number);
+	loop_quit(d->loop);
+}
+
+/* What only a restart can change: the links themselves, the hostid, the control socket. */
+static const char *fixed_difference(const struct settings *a, const struct settings *b)
+{
+	if (a->syncs != b->syncs)
+		return "the number of sync sections";
+	for (size_t i = 0; i < a->syncs; i++)
+		if (strcmp(a->sync[i].name, b->sync[i].name) ||
+		    strcmp(a->sync[i].interface, b->sync[i].interface) ||
+		    memcmp(&a->sync[i].peer, &b->sync[i].peer, sizeof(a->sync[i].peer)))
+			return "name, interface or peer of a sync section";
+	if (a->hostid != b->hostid)
+		return "hostid";
+	if (strcmp(a->socket, b->socket) || strcmp(a->group, b->group))
+		return "the control socket";
+	if (a->zone != b->zone || a->receive_buffer != b->receive_buffer)
+		return "conntrack.zone or conntrack.receive-buffer";
+	return NULL;
+}
+
+/* All or nothing: a file that is wrong, or asks for what needs a restart, changes nothing. */
+void daemon_on_reload(void *ctx, int number)
+{
+	struct daemon *d = ctx;
+	struct engine_config config;
+	char error[SETTINGS_ERROR_MAX];
+	struct settings *s, *old = d->settings;
+	const char *fixed;
+
+	(void)number;
+	if (settings_read(&s, d->file, error, sizeof(error))) {
+		log_say(&d->log, LOG_LEVEL_ERR, "%s", error);
+		log_say(&d->log, LOG_LEVEL_ERR, "the old configuration stays in force");
+		return;
+	}
+	fixed = fixed_difference(old, s);
+	if (fixed) {
+		log_say(&d->log, LOG_LEVEL_ERR,
+			"%s: %s cannot change by a reload, restart for that; the old "
+			"configuration stays in force",
+			d->file, fixed);
+		settings_free(s);
+		return;
+	}
+	settings_engine(s, d->hostid, d->key, &config);
+	d->settings = s;
+	engine_reload(d->engine, &config, loop_now(d->loop));
+	ctnl_set_mark(d->ctnl, s->mark, s->mark_mask);
+	settings_free(old);
+	log_say(&d->log, LOG_LEVEL_NOTICE, "%s: read again and in force", d->file);
+}
