@@ -5,6 +5,7 @@
  *	engine.c    life, time, what is due
  *	local.c     events and dumps of our own kernel
  *	receive.c   packets of peers
+ *	import.c    states that peers tell, into the table
  *	announce.c  what is told of a flow, and whether
  *	sendq.c     what waits to be told, and the packets it leaves in
  *	bulk.c      bulk update, both roles, and walks through the table
@@ -154,12 +155,22 @@ uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
 /* announce.c */
 enum reason announce_check(const struct engine *e, const struct kernel_entry *k);
 bool announce_excluded(const struct engine *e, const struct tuples *t);
+bool announce_is_local(const struct engine *e, const struct tuples *t);
 void announce_name(struct engine *e, struct flow *f);
 bool announce_state(struct engine *e, struct flow *f, int half, const struct link *l,
 		    const struct dialect *d, struct pf_state *s);
 void announce_upd_c(struct engine *e, struct flow *f, int half, struct msg_upd_c *m);
 void announce_pair(struct engine *e, struct flow *f, struct pf_pair *p);
 bool announce_merge(struct flow *f, const struct pf_pair *p);
+
+/* import.c */
+enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
+			 enum pf_layout layout, bool ins);
+enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
+			 uint8_t timeout);
+int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
+		 const struct pf_peer *dst, uint8_t timeout);
+void import_word(struct engine *e, struct flow *f);
 
 /* receive.c */
 void receive_clear(struct engine *e, struct flow *f);

@@ -43,21 +43,22 @@ static bool is_own(const struct engine *e, const struct tuples *t, enum flow_end
 }
 
 /*
- * The halves that pf would have: a flow that ends on this host enters only, one that begins here
- * leaves only. 0: it is local and not told. Behind translation the ends that count are the
- * client's (ORIG_SRC) and the real server's (REPLY_SRC).
+ * The flow begins or ends on this host, under an address that is not shared. Behind translation
+ * the ends that count are the client's (ORIG_SRC) and the real server's (REPLY_SRC).
  */
+bool announce_is_local(const struct engine *e, const struct tuples *t)
+{
+	return (is_own(e, t, ORIG_SRC) && !is_vip(e, t, ORIG_SRC)) ||
+	       (is_own(e, t, REPLY_SRC) && !is_vip(e, t, REPLY_SRC));
+}
+
+/* The halves that pf would have: a flow that ends on this host enters only, one that begins here
+ * leaves only. */
 static unsigned halves_of(const struct engine *e, const struct tuples *t)
 {
-	bool from_vip = is_vip(e, t, ORIG_SRC), to_vip = is_vip(e, t, REPLY_SRC);
-	bool from_own = !from_vip && is_own(e, t, ORIG_SRC);
-	bool to_own = !to_vip && is_own(e, t, REPLY_SRC);
-
-	if ((from_own || to_own) && !e->config.announce_local)
-		return 0;
-	if (from_own || from_vip)
+	if (is_own(e, t, ORIG_SRC) || is_vip(e, t, ORIG_SRC))
 		return 1u << HALF_OUT;
-	if (to_own || to_vip)
+	if (is_own(e, t, REPLY_SRC) || is_vip(e, t, REPLY_SRC))
 		return 1u << HALF_IN;
 	return 1u << HALF_IN | 1u << HALF_OUT;
 }
@@ -107,7 +108,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 		return R_NOT_YET;
 	if (reached(k) < wanted_from(e, t->proto))
 		return R_NOT_YET;
-	if (!halves_of(e, t))
+	if (!e->config.announce_local && announce_is_local(e, t))
 		return R_LOCAL;
 	return announce_excluded(e, t) ? R_EXCLUDED : R_NONE;
 }
@@ -142,7 +143,7 @@ void announce_name(struct engine *e, struct flow *f)
 	uint64_t id;
 
 	flow_tuples(f, &t);
-	halves = f->flags & F_REMOTE ? 3 : halves_of(e, &t);
+	halves = halves_of(e, &t);
 	id = name_of(e, f);
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
 		if (f->half[h].flags & H_PRESENT || !(halves & 1u << h))
@@ -237,6 +238,19 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 	f->half[HALF_OUT].ifname = engine_intern(e, name[1]);
 }
 
+/* What a peer may have left in a state that it told, and no pf would tell again. */
+static void plain(struct pf_state *s)
+{
+	s->qid = s->pqid = s->dnpipe = s->dnrpipe = 0;
+	s->rt_af = 0;
+	memset(s->rt_addr, 0, sizeof(s->rt_addr));
+	memset(s->rt_ifname, 0, sizeof(s->rt_ifname));
+	s->orig_ifname[PF_IFNAME_LEN - 1] = s->tag[PF_TAG_LEN - 1] = '\0';
+	for (int k = PF_WIRE; s->af == 4 && k <= PF_STACK; k++)
+		for (int i = 0; i < 2; i++)
+			memset(s->key[k].addr[i] + 4, 0, sizeof(s->key[k].addr[i]) - 4);
+}
+
 /*
  * The full state of a half in a dialect. False if the dialect cannot say it (kept states that need
  * another layout).
@@ -254,6 +268,8 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 		if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
+		plain(s);
+		ends_of(e, f, h, s);
 		s->expire = 0;
 		s->state_flags &= PF_FLAG_SLOPPY;
 		return true;

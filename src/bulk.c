@@ -96,8 +96,11 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)
 {
+	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
+
 	peer_hostid(e, p, m->creatorid);
-	if (l->bulk == BULK_IDLE || (m->status != BUS_START && m->status != BUS_END)) {
+	if ((l->bulk == BULK_IDLE && !late) ||
+	    (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
 	}

@@ -3,406 +3,9 @@
  * Packets of peers: checked, taken apart, merged into the table. Every message that is not taken
  * is counted under its reason; a bad record never keeps the next one from being read.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "engine_internal.h"
-#include "xlat.h"
-
-/* ---- sides of a state -------------------------------------------------------------------------
- */
-
-/* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember.
- */
-static bool made_up(const struct pf_peer *p)
-{
-	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !(p->wscale & 15) && !p->mss &&
-	       !p->seqdiff;
-}
-
-static void known_side(const struct flow *f, int h, int side, struct pf_peer *p)
-{
-	*p = (struct pf_peer){0};
-	if (f->half[h].flags & H_NUMBERS)
-		*p = f->extra->num[h][side];
-	p->state = f->half[h].state[side];
-}
-
-static void take_side(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p)
-{
-	struct half *half = &f->half[h];
-
-	half->state[side] = p->state;
-	if (f->proto != PROTO_TCP || f->flags & F_LIVE ||
-	    (made_up(p) && !(half->flags & H_NUMBERS)))
-		return;
-	if (!flow_extra(f)) {
-		e->counters.refused[R_NO_MEMORY]++;
-		return;
-	}
-	if (!(half->flags & H_NUMBERS)) {
-		memset(f->extra->num[h], 0, sizeof(f->extra->num[h]));
-		half->flags |= H_NUMBERS;
-	}
-	f->extra->num[h][side] = *p;
-}
-
-/*
- * Both sides of an update over what is known, each by itself. Gives the number of stale sides;
- * with none or one of them stale the update counts.
- */
-static int merge_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
-		       const struct pf_peer *dst, uint8_t timeout)
-{
-	const struct pf_peer *in[2] = {src, dst};
-	struct half *half = &f->half[h];
-	bool numbers = half->flags & H_NUMBERS;
-	int stale = 0;
-
-	for (int side = 0; side < 2; side++) {
-		struct pf_peer known;
-
-		known_side(f, h, side, &known);
-		switch (merge_peer(f->proto, &known, numbers, in[side])) {
-		case MERGE_STALE:
-			stale++;
-			break;
-		case MERGE_NEWER:
-		case MERGE_EQUAL:
-			take_side(e, f, h, side, in[side]);
-			break;
-		}
-	}
-	if (stale == 2)
-		return stale;
-	half->timeout = stale ? pf_timeout_of(f->proto, half->state[0], half->state[1], timeout)
-			      : timeout;
-	if (half->flags & H_RAW) {
-		f->extra->raw[h]->src = *src;
-		f->extra->raw[h]->dst = *dst;
-		f->extra->raw[h]->timeout = timeout;
-	}
-	return stale;
-}
-
-/* ---- validity -----------------------------------------------------------------------------------
- */
-
-/* FreeBSD 14 and later have the SCTP indexes, and SCTP states are bits of their own. */
-static enum reason check_sides(uint8_t timeouts, const struct pf_peer *src,
-			       const struct pf_peer *dst, uint8_t timeout)
-{
-	if (timeout >= timeouts || !timeout_name(timeout)) /* some indexes are no timeouts of states */
-		return R_TIMEOUT_INDEX;
-	if (src->state > PF_PEER_STATE_MAX || dst->state > PF_PEER_STATE_MAX)
-		return R_PEER_STATE;
-	return R_NONE;
-}
-
-static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
-{
-	enum reason r = check_sides(dialect_by_layout(layout)->timeouts, &s->src, &s->dst,
-				    s->timeout);
-
-	if (r != R_NONE)
-		return r;
-	if (!s->id || !s->creatorid)
-		return R_CREATOR_ZERO;
-	return s->direction == PF_IN || s->direction == PF_OUT ? R_NONE : R_DIRECTION;
-}
-
-static bool is_protected(const struct engine *e, const struct tuples *t)
-{
-	const struct prefix_list *l = &e->config.protect;
-
-	for (size_t i = 0; i < l->count; i++)
-		for (int end = ORIG_SRC; end <= REPLY_DST; end++)
-			if (prefix_has(&l->prefix[i], t->family, t->end[end].addr))
-				return true;
-	return false;
-}
-
-/* ---- full states --------------------------------------------------------------------------------
- */
-
-struct incoming {
-	struct link *link;
-	struct peer *peer;
-	const struct pf_state *s;
-	enum pf_layout layout;
-	struct tuples tuples; /* as far as this half shows them */
-	int half;
-	enum reason kept; /* R_NONE, or why Linux does not carry it */
-	bool ins;	  /* INS, not UPD */
-};
-
-/* What this half shows of its side of the flow is what the flow has. */
-static bool shows_same(const struct flow *f, const struct incoming *in)
-{
-	struct tuples t;
-
-	flow_tuples(f, &t);
-	if (t.family != in->tuples.family || t.proto != in->tuples.proto ||
-	    !endpoint_equal(&t.end[ORIG_SRC], &in->tuples.end[ORIG_SRC]) ||
-	    !endpoint_equal(&t.end[REPLY_SRC], &in->tuples.end[REPLY_SRC]))
-		return false;
-	return in->half == HALF_IN ? endpoint_equal(&t.end[ORIG_DST], &in->tuples.end[ORIG_DST])
-				   : endpoint_equal(&t.end[REPLY_DST], &in->tuples.end[REPLY_DST]);
-}
-
-/* The flow of which this is a half: of those with its middle the one that has this very half, else
- * one that lacks it. */
-static struct flow *find_flow(const struct engine *e, const struct incoming *in)
-{
-	struct flow *f = NULL, *lacking = NULL, *first = NULL;
-
-	while ((f = table_next_middle(&e->table, &in->tuples, f))) {
-		if (shows_same(f, in) && f->half[in->half].flags & H_PRESENT)
-			return f;
-		if (!first)
-			first = f;
-		if (!(f->half[in->half].flags & H_PRESENT) &&
-		    (!lacking || (shows_same(f, in) && !shows_same(lacking, in))))
-			lacking = f;
-	}
-	if (lacking || !first)
-		return lacking;
-	/* another connection of the same middle, unless the creator itself has made the half anew
-	 */
-	return shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ? first
-											    : NULL;
-}
-
-/* Keeps the whole state of what Linux has no word for, families made neutral. */
-static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	struct flow_extra *x = flow_extra(f);
-
-	if (x && !x->raw[in->half])
-		x->raw[in->half] = malloc(sizeof(*x->raw[0]));
-	if (!x || !x->raw[in->half]) {
-		e->counters.refused[R_NO_MEMORY]++;
-		return;
-	}
-	*x->raw[in->half] = *in->s;
-	x->raw[in->half]->af = (uint8_t)layout_family(in->layout, in->s->af);
-	x->raw[in->half]->stack_af = (uint8_t)layout_family(in->layout, in->s->stack_af);
-	f->half[in->half].flags |= H_RAW;
-}
-
-/* Removes a half that the peer replaced by another; the flow may be left without any. */
-static void drop_half(struct engine *e, struct flow *f, int h)
-{
-	sendq_drop(e, f);
-	table_unname(&e->table, f, h);
-	f->half[h].state[0] = f->half[h].state[1] = 0;
-	if (!((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT) &&
-	    !(f->flags & F_LIVE)) {
-		commit_delete(e, f);
-		engine_forget(e, f);
-	}
-}
-
-/* A second name for a half that has one. The lower name wins, the higher one if it insists. */
-static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	struct half *half = &f->half[in->half];
-	bool lower = in->s->creatorid != half->node.word ? in->s->creatorid < half->node.word
-							 : in->s->id != half->id;
-	bool told = half->flags & H_TOLD;
-
-	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
-		half->flags |= H_CONTESTED;
-		if (f->flags & F_LIVE)
-			sendq_pend(e, f, in->half, PEND_INS);
-		return false;
-	}
-	sendq_drop(e, f);
-	table_unname(&e->table, f, in->half);
-	half->flags |= told ? H_TOLD : 0;
-	return true;
-}
-
-/* A flow that the kernel knows by its own packets is not contradicted by a peer. */
-static bool contradicts(const struct flow *f, const struct incoming *in)
-{
-	return f->flags & F_KERNEL && !(f->flags & F_REMOTE) && !shows_same(f, in);
-}
-
-static struct flow *new_flow(struct engine *e, const struct incoming *in, enum reason *r)
-{
-	struct flow *f;
-
-	if (e->remote >= e->config.max_states) {
-		*r = R_MAX_STATES;
-		return NULL;
-	}
-	f = table_add(&e->table, &in->tuples);
-	if (!f) {
-		*r = R_NO_MEMORY;
-		return NULL;
-	}
-	f->flags |= F_REMOTE;
-	e->remote++;
-	f->created = e->ds - 10 * (in->s->creation < 100000000 ? in->s->creation : 0);
-	f->told = f->heard = f->checked = f->expires = e->ds;
-	return f;
-}
-
-/* Gives the half its name and what it says. */
-static enum reason attach(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	struct half *half = &f->half[in->half];
-	struct tuples t;
-
-	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
-		return R_NO_MEMORY;
-	half->flags |= H_TOLD;
-	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
-		half->flags |= H_SLOPPY;
-	half->ifname = engine_intern(e, in->s->ifname);
-	if (half->state[0] <= in->s->src.state)
-		take_side(e, f, in->half, 0, &in->s->src);
-	if (half->state[1] <= in->s->dst.state)
-		take_side(e, f, in->half, 1, &in->s->dst);
-	half->timeout = in->s->timeout;
-	f->peer_link = (uint8_t)(in->link - e->link);
-	if (in->kept != R_NONE) {
-		f->kept = (uint8_t)in->kept;
-		keep_raw(e, f, in);
-		commit_delete(e, f);
-	}
-	if (in->s->expire)
-		f->expires = e->ds + 10 * (in->s->expire < 100000000 ? in->s->expire : 0);
-	else if (!(f->flags & F_KERNEL))
-		f->expires = e->ds;
-	if (!shows_same(f, in)) {
-		/* another translation than was taken for granted: the kernel entry is made anew */
-		commit_delete(e, f);
-		flow_tuples(f, &t);
-		xlat_merge_half(&t, &in->tuples, in->s->direction);
-		flow_set_tuples(f, &t);
-		engine_count(e, C_COMMIT_REPLACED);
-	}
-	return R_NONE;
-}
-
-/* A peer has spoken of a flow as one whose traffic it sees. */
-static void peers_word(struct engine *e, struct flow *f)
-{
-	f->heard = e->ds;
-	if (!(f->flags & F_LIVE))
-		return;
-	f->flags &= (uint16_t)~F_LIVE;
-	f->expires =
-		e->ds; /* rewritten: what passed here before must not be taken for new traffic */
-	engine_count(e, C_HANDED_OVER);
-	engine_note_flow(e, NOTE_HANDED_OVER, f);
-	refresh_arm(e, f);
-}
-
-/* A state that is known by its name. */
-static enum reason update_known(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	struct half *half = &f->half[in->half];
-	int stale = merge_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
-
-	half->flags |= H_TOLD;
-	if (in->ins) {
-		if (in->s->state_flags & PF_FLAG_SLOPPY)
-			half->flags |= H_SLOPPY;
-		peers_word(e, f);
-	} else if (stale) {
-		sendq_pend(e, f, in->half, PEND_UPD_C);
-		sendq_urgent(e);
-		return R_STALE;
-	}
-	return R_NONE;
-}
-
-/* A state whose name is new. */
-static enum reason take_new(struct engine *e, const struct incoming *in, struct flow **flow)
-{
-	struct flow *f = find_flow(e, in);
-	bool claimed = false, fresh = !f;
-	enum reason r;
-
-	if (!f) {
-		f = new_flow(e, in, &r);
-		if (!f)
-			return r;
-	} else {
-		if (contradicts(f, in))
-			return R_KEY_CLASH;
-		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))
-			return R_OTHER_NAME;
-		claimed = f->flags & F_UNDECIDED;
-	}
-	r = attach(e, f, in);
-	if (r != R_NONE)
-		return r;
-	if (fresh) {
-		in->peer->half++;
-	} else if (f->half[!in->half].flags & H_PRESENT && in->peer->half) {
-		in->peer->half--;
-		in->peer->whole++;
-	}
-	if (claimed) {
-		/* found at our start and named by a peer: who carries it shows when we look */
-		f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
-		if (in->s->creatorid != e->config.hostid) {
-			f->flags |= F_REMOTE;
-			e->remote++;
-		}
-		f->flags |= F_PROBE;
-		f->checked = f->heard = e->ds;
-		refresh_arm(e, f);
-	} else if (in->ins || fresh) {
-		peers_word(e, f);
-	}
-	*flow = f;
-	return R_NONE;
-}
-
-static enum reason take_state(struct engine *e, struct incoming *in)
-{
-	struct half *half;
-	struct flow *f = NULL;
-	enum reason r = check_state(in->s, in->layout);
-
-	if (r != R_NONE)
-		return r;
-	in->half = in->s->direction == PF_IN ? HALF_IN : HALF_OUT;
-	in->kept = xlat_half(in->s, in->layout, &in->tuples);
-	if (in->kept != R_NONE && (!xlat_is_kept(in->kept) || !in->tuples.family))
-		return in->kept;
-	if (announce_excluded(e, &in->tuples))
-		return R_EXCLUDED;
-	if (is_protected(e, &in->tuples))
-		return R_PROTECTED;
-	half = table_find_half(&e->table, in->s->id, in->s->creatorid);
-	if (half) {
-		f = half_flow(half);
-		if (half_index(half) != in->half || !shows_same(f, in)) {
-			drop_half(e, f, half_index(half));
-			half = NULL;
-		}
-	}
-	if (half) {
-		r = update_known(e, f, in);
-	} else {
-		if (!peer_rate_ok(e, in->peer))
-			return R_MAX_RATE;
-		r = take_new(e, in, &f);
-		if (r != R_NONE)
-			return r;
-	}
-	if (in->kept == R_NONE && in->s->state_flags & PF_FLAG_ACK)
-		f->half[in->half].flags |= H_ACK;
-	commit_want(e, f);
-	refresh_arm(e, f);
-	return r != R_NONE ? r : in->kept;
-}
 
 /* ---- the other messages -------------------------------------------------------------------------
  */
@@ -412,7 +15,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 {
 	const struct dialect *d = p->dialect ? p->dialect : l->config.dialect;
 	uint8_t timeouts = d ? d->timeouts : dialect_get(DIALECT_FREEBSD_15)->timeouts;
-	enum reason r = check_sides(timeouts, &m->src, &m->dst, m->timeout);
+	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
 	struct flow *f;
 	int stale;
@@ -426,13 +29,13 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
-	stale = merge_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
+	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
 	if (stale) {
 		sendq_pend(e, f, half_index(half), PEND_UPD_C);
 		sendq_urgent(e);
 	}
 	if (stale < 2) {
-		peers_word(e, f);
+		import_word(e, f);
 		commit_want(e, f);
 		refresh_arm(e, f);
 	}
@@ -545,6 +148,12 @@ static void refuse(struct engine *e, struct peer *p, enum reason r, const struct
 		engine_refuse(e, r, p, s);
 }
 
+/* The flag is 0 or 1; whatever else a peer has there is not handed on. */
+static void clean_side(struct pf_peer *p)
+{
+	p->scrub_flag = p->scrub_flag != 0;
+}
+
 static void take_states(struct engine *e, struct link *l, struct peer *p, struct section *s)
 {
 	struct pf_state state;
@@ -552,20 +161,18 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 	peer_dialect(e, p, s->layout);
 	bulk_on_states(e, l);
 	while (section_next_state(s, &state)) {
-		struct incoming in = {.link = l,
-				      .peer = p,
-				      .s = &state,
-				      .layout = s->layout,
-				      .ins = s->action == ACT_INS};
+		bool ins = s->action == ACT_INS;
 
 		p->messages++;
+		clean_side(&state.src);
+		clean_side(&state.dst);
 		if (s->action == ACT_DEL) {
 			engine_count(e, C_DEL_IN);
 			refuse(e, p, take_delete(e, state.id, state.creatorid), &state);
 			continue;
 		}
-		engine_count(e, in.ins ? C_INS_IN : C_UPD_IN);
-		refuse(e, p, take_state(e, &in), &state);
+		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
+		refuse(e, p, import_state(e, p, &state, s->layout, ins), &state);
 	}
 }
 
@@ -599,8 +206,8 @@ static void take_section(struct engine *e, struct link *l, struct peer *p, struc
 		return;
 	}
 	switch (s->action) {
-	case ACT_INS:
 	case ACT_UPD:
+	case ACT_INS:
 	case ACT_DEL:
 		take_states(e, l, p, s);
 		break;
@@ -613,6 +220,8 @@ static void take_section(struct engine *e, struct link *l, struct peer *p, struc
 		while (section_next_upd_c(s, &update)) {
 			p->messages++;
 			engine_count(e, C_UPD_C_IN);
+			clean_side(&update.src);
+			clean_side(&update.dst);
 			refuse(e, p, take_upd_c(e, l, p, &update), NULL);
 		}
 		break;
