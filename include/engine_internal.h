@@ -184,6 +184,7 @@ void local_take_over(struct engine *e, struct flow *f);
 void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what);
 void sendq_pend_told(struct engine *e, struct flow *f, unsigned what);
 void sendq_drop(struct engine *e, struct flow *f);
+void sendq_drop_half(struct engine *e, struct flow *f, int half);
 void sendq_urgent(struct engine *e);
 void sendq_ack(struct engine *e, struct link *l, const struct half *h);
 void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);

@@ -194,7 +194,7 @@ static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in
 /* Removes a half that the peer replaced by another; the flow may be left without any. */
 static void drop_half(struct engine *e, struct flow *f, int h)
 {
-	sendq_drop(e, f);
+	sendq_drop_half(e, f, h);
 	table_unname(&e->table, f, h);
 	f->half[h].state[0] = f->half[h].state[1] = 0;
 	if (!((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT) &&
@@ -218,7 +218,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 			sendq_pend(e, f, in->half, PEND_INS);
 		return false;
 	}
-	sendq_drop(e, f);
+	sendq_drop_half(e, f, in->half);
 	table_unname(&e->table, f, in->half);
 	half->flags |= told ? H_TOLD : 0;
 	return true;
@@ -273,10 +273,8 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		keep_raw(e, f, in);
 		commit_delete(e, f);
 	}
-	if (in->s->expire)
+	if (!(f->flags & F_KERNEL))
 		f->expires = e->ds + 10 * (in->s->expire < 100000000 ? in->s->expire : 0);
-	else if (!(f->flags & F_KERNEL))
-		f->expires = e->ds;
 	if (!shows_same(f, in)) {
 		/* another translation than was taken for granted: the kernel entry is made anew */
 		commit_delete(e, f);
@@ -333,15 +331,18 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		if (!f)
 			return r;
 	} else {
-		if (contradicts(f, in))
+		if (contradicts(f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
 			return R_KEY_CLASH;
 		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))
 			return R_OTHER_NAME;
 		claimed = f->flags & F_UNDECIDED;
 	}
 	r = attach(e, f, in);
-	if (r != R_NONE)
+	if (r != R_NONE) {
+		if (fresh)
+			engine_forget(e, f);
 		return r;
+	}
 	if (fresh) {
 		in->peer->half++;
 	} else if (f->half[!in->half].flags & H_PRESENT && in->peer->half) {
@@ -388,6 +389,8 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	if (half) {
 		f = half_flow(half);
 		if (half_index(half) != in->half || !shows_same(f, in)) {
+			if (f->flags & F_LIVE)
+				return R_KEY_CLASH;
 			drop_half(e, f, half_index(half));
 			half = NULL;
 		}

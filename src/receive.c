@@ -79,7 +79,7 @@ static enum reason delete_half(struct engine *e, struct half *half)
 		sendq_urgent(e);
 		return R_LIVE_DELETE;
 	}
-	sendq_drop(e, f);
+	sendq_drop_half(e, f, h);
 	table_unname(&e->table, f, h);
 	if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
 		return R_NONE;

@@ -72,6 +72,13 @@ void sendq_drop(struct engine *e, struct flow *f)
 	dequeue(e, f);
 }
 
+void sendq_drop_half(struct engine *e, struct flow *f, int half)
+{
+	f->pend &= (uint8_t)(PEND_ALL << 4 * !half);
+	if (!f->pend)
+		dequeue(e, f);
+}
+
 void sendq_urgent(struct engine *e)
 {
 	e->flush_at = e->now;
