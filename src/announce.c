@@ -241,6 +241,9 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 /* What a peer may have left in a state that it told, and no pf would tell again. */
 static void plain(struct pf_state *s)
 {
+	for (int i = 0; i < 2; i++)
+		if (s->rtableid[i] < 0)
+			s->rtableid[i] = -1;
 	s->qid = s->pqid = s->dnpipe = s->dnrpipe = 0;
 	s->rt_af = 0;
 	memset(s->rt_addr, 0, sizeof(s->rt_addr));
@@ -263,8 +266,11 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 		      half->state[0] == PF_TCP_ESTABLISHED && half->state[1] == PF_TCP_ESTABLISHED;
 	struct tuples t;
 
+	if (half->timeout >= d->timeouts) /* SCTP indexes: a pf that lacks them rejects the state */
+		return false;
 	if (half->flags & H_RAW) {
 		*s = *f->extra->raw[h];
+		s->timeout = half->timeout;
 		if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;

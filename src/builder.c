@@ -48,7 +48,9 @@ static bool message_begin(struct builder *b, enum pf_action action, size_t size)
 	const struct dialect *d = b->dialect;
 	uint8_t number = dialect_number(d, action);
 	bool state = action == ACT_INS || action == ACT_UPD || action == ACT_DEL;
-	bool open = section_fits(b, number, size, state && b->section_max);
+	/* of BUS pf reads only the first in a section, old OpenBSD of CLR only that one rightly */
+	bool alone = action == ACT_BUS || action == ACT_CLR || (state && b->section_max);
+	bool open = section_fits(b, number, size, alone);
 
 	if (number == 0xff || !size)
 		return false;

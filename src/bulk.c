@@ -279,9 +279,12 @@ static void walk_flow(struct engine *e, struct flow *f)
 			return;
 	}
 	if (e->walk & WALK_ANNOUNCE && f->flags & F_UNDECIDED) {
-		f->flags &= (uint16_t)~F_UNDECIDED;
+		/* whether its traffic passes here shows when we look; a standby never kills */
+		f->flags = (uint16_t)((f->flags & ~(F_UNDECIDED | F_LIVE)) | F_PROBE);
+		f->checked = e->ds;
 		announce_name(e, f);
 		sendq_pend_told(e, f, 0);
+		refresh_arm(e, f);
 	}
 	if (e->walk & (WALK_RETELL | WALK_REPLACE))
 		retell(e, f);

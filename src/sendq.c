@@ -193,6 +193,8 @@ static void put(struct engine *e, unsigned link, struct builder *b, struct flow 
 			done = builder_add_state(b, what == PEND_INS ? ACT_INS : ACT_UPD, &s);
 			break;
 		default:
+			if (half->timeout >= b->dialect->timeouts)
+				return;
 			if (!attempt)
 				announce_upd_c(e, f, h, &u);
 			done = builder_add_upd_c(b, &u);

@@ -106,7 +106,8 @@ static enum reason carry_check(const struct pf_state *s)
 		return R_TS_MODULATED;
 	if (s->rt)
 		return R_ROUTE_TO;
-	if (s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain)
+	if (s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain || s->rtableid[0] > 0 ||
+	    s->rtableid[1] > 0)
 		return R_RDOMAIN;
 	return R_NONE;
 }

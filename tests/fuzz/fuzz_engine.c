@@ -91,7 +91,8 @@ static void put_message(struct reader *r, struct fake *f)
 		(void)builder_add_id(&f->b, ACT_DEL_C, s.id, s.creatorid);
 		break;
 	case 8:
-		(void)builder_add_id(&f->b, ACT_UPD_REQ, b & 16 ? 0 : s.id, b & 16 ? 0 : s.creatorid);
+		(void)builder_add_id(&f->b, ACT_UPD_REQ, b & 16 ? 0 : s.id,
+				     b & 16 ? 0 : s.creatorid);
 		break;
 	case 9:
 		(void)builder_add_bus(&f->b, &bus);

@@ -174,9 +174,11 @@ class Pf:
             size = self.form.size if full else SIZES.get(action)
             if size is None:
                 return
-            for _ in range(count if size else 0):
+            for i in range(count if size else 0):
                 m = data[at:at + size]
                 at += size
+                if action == BUS and i:
+                    continue                            # a pf reads the first of a section only
                 if full:
                     m = self._full("INS" if action == self.form.ins else "UPD", m, now)
                 elif action == UPD_C:

@@ -26,7 +26,8 @@ static void wrong(struct node *n, const char *what)
 		n->wrong = what;
 }
 
-/* ---- table -------------------------------------------------------------------------------------- */
+/* ---- table --------------------------------------------------------------------------------------
+ */
 
 static bool same_way(const struct tuples *a, int a_from, const struct tuples *b, int b_from)
 {
@@ -125,11 +126,13 @@ static void destroy(struct node *n, struct model_entry *m, bool ran_out, bool pa
 	n->next = n->now;
 }
 
-/* ---- what the engine asks of the kernel ----------------------------------------------------------- */
+/* ---- what the engine asks of the kernel
+ * ----------------------------------------------------------- */
 
 static int create(struct node *n, const struct kernel_entry *k)
 {
-	if (!(k->status & CT_STATUS_CONFIRMED) || k->status & (CT_STATUS_EXPECTED | CT_STATUS_DYING))
+	if (!(k->status & CT_STATUS_CONFIRMED) ||
+	    k->status & (CT_STATUS_EXPECTED | CT_STATUS_DYING))
 		return EBUSY;
 	if (!k->has_timeout)
 		return EINVAL;
@@ -240,7 +243,8 @@ static void op_note(void *ctx, const struct note *note)
 		wrong(n, note->detail ? note->detail : "a packet that no pf would send");
 }
 
-/* ---- packets of the node ---------------------------------------------------------------------------- */
+/* ---- packets of the node
+ * ---------------------------------------------------------------------------- */
 
 static struct said *say(struct node *n, const struct section *s, unsigned link, uint8_t version)
 {
@@ -329,7 +333,8 @@ static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 	return 0;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------- */
+/* ---- life
+ * ------------------------------------------------------------------------------------------- */
 
 struct engine_config node_config(uint32_t hostid)
 {
@@ -486,71 +491,18 @@ void node_begin(struct node *n)
 	node_run(n, 500);
 }
 
-/* ---- traffic ---------------------------------------------------------------------------------------- */
-
-struct tuples tuples_v4(uint8_t proto, uint8_t client, uint16_t port)
-{
-	struct tuples t = {.family = 4, .proto = proto};
-	struct endpoint c = {.addr = {192, 0, 2, client}, .port = port};
-	struct endpoint s = {.addr = {198, 51, 100, 10}, .port = 443};
-
-	if (proto_is_icmp(proto))
-		t.icmp_type = 8;
-	if (proto != PROTO_TCP && proto != PROTO_UDP)
-		s.port = 0;
-	if (proto != PROTO_TCP && proto != PROTO_UDP && !proto_is_icmp(proto))
-		c.port = 0;
-	t.end[ORIG_SRC] = t.end[REPLY_DST] = c;
-	t.end[ORIG_DST] = t.end[REPLY_SRC] = s;
-	return t;
-}
-
-struct tuples tuples_v6(uint8_t proto, uint8_t client, uint16_t port)
-{
-	struct tuples t = tuples_v4(proto, client, port);
-	struct endpoint c = {.addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = client}};
-	struct endpoint s = {.addr = {0x20, 0x01, 0x0d, 0xb8, 0, 2, [15] = 0x10}};
-
-	c.port = t.end[ORIG_SRC].port;
-	s.port = t.end[ORIG_DST].port;
-	t.family = 6;
-	if (proto == PROTO_ICMPV6)
-		t.icmp_type = 128;
-	t.end[ORIG_SRC] = t.end[REPLY_DST] = c;
-	t.end[ORIG_DST] = t.end[REPLY_SRC] = s;
-	return t;
-}
-
-void tuples_snat(struct tuples *t, uint8_t last, uint16_t port)
-{
-	struct endpoint *e = &t->end[REPLY_DST];
-
-	if (t->family == 4)
-		memcpy(e->addr, (uint8_t[4]){198, 51, 100, last}, 4);
-	else
-		memcpy(e->addr, (uint8_t[16]){0x20, 1, 0x0d, 0xb8, 0, 2, [15] = last}, 16);
-	e->port = port;
-}
-
-void tuples_dnat(struct tuples *t, uint8_t last, uint16_t port)
-{
-	struct endpoint *e = &t->end[ORIG_DST];
-
-	if (t->family == 4)
-		memcpy(e->addr, (uint8_t[4]){192, 0, 2, last}, 4);
-	else
-		memcpy(e->addr, (uint8_t[16]){0x20, 1, 0x0d, 0xb8, 0, 1, [15] = last}, 16);
-	e->port = port;
-}
+/* ---- traffic
+ * ---------------------------------------------------------------------------------------- */
 
 /* The kernel's own timeouts. */
 static uint64_t kernel_timeout(const struct kernel_entry *k)
 {
 	static const uint32_t tcp[CT_TCP_COUNT] = {
-		[CT_TCP_NONE] = 60,	 [CT_TCP_SYN_SENT] = 120,     [CT_TCP_SYN_RECV] = 60,
-		[CT_TCP_ESTABLISHED] = 432000, [CT_TCP_FIN_WAIT] = 120, [CT_TCP_CLOSE_WAIT] = 60,
-		[CT_TCP_LAST_ACK] = 30,	 [CT_TCP_TIME_WAIT] = 120,    [CT_TCP_CLOSE] = 10,
-		[CT_TCP_SYN_SENT2] = 120,
+		[CT_TCP_NONE] = 60,	 [CT_TCP_SYN_SENT] = 120,
+		[CT_TCP_SYN_RECV] = 60,	 [CT_TCP_ESTABLISHED] = 432000,
+		[CT_TCP_FIN_WAIT] = 120, [CT_TCP_CLOSE_WAIT] = 60,
+		[CT_TCP_LAST_ACK] = 30,	 [CT_TCP_TIME_WAIT] = 120,
+		[CT_TCP_CLOSE] = 10,	 [CT_TCP_SYN_SENT2] = 120,
 	};
 
 	switch (k->tuples.proto) {
@@ -589,7 +541,8 @@ struct model_entry *node_plant(struct node *n, const struct tuples *t, uint8_t t
 
 void node_new(struct node *n, const struct tuples *t)
 {
-	struct model_entry *m = node_plant(n, t, t->proto == PROTO_TCP ? CT_TCP_SYN_SENT : 0, 0, 30);
+	struct model_entry *m = node_plant(n, t, t->proto == PROTO_TCP ? CT_TCP_SYN_SENT : 0, 0,
+					   30);
 
 	touch(n, m);
 	event(n, KERNEL_NEW, m, true);

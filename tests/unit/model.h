@@ -13,7 +13,8 @@
 #define MS 1000000ull
 #define S  1000000000ull
 
-/* ---- the model kernel ------------------------------------------------------------------------- */
+/* ---- the model kernel -------------------------------------------------------------------------
+ */
 
 struct model_entry {
 	bool used;
@@ -54,8 +55,8 @@ struct node {
 	struct model_entry *entry;
 	size_t entries, room;
 	uint32_t next_id;
-	size_t most;      /* entries it takes; 0: no limit */
-	int fail;         /* errno of the next writes; 0: none */
+	size_t most; /* entries it takes; 0: no limit */
+	int fail;    /* errno of the next writes; 0: none */
 	bool dump_wanted, hold_dumps, lose_events;
 	size_t dumps;
 	unsigned created, changed, deleted, got; /* operations that succeeded */
@@ -66,7 +67,7 @@ struct node {
 	struct said *said;
 	size_t saids, said_room;
 	int send_error;
-	bool interfaces;  /* em0 and em1 are mapped */
+	bool interfaces; /* em0 and em1 are mapped */
 	struct address address;
 	/* what the engine noted */
 	unsigned notes[NOTE_HOSTID_CLASH + 1];
@@ -93,7 +94,8 @@ void node_begin(struct node *n);
 
 void node_link(struct node *n, unsigned link, bool up, unsigned mtu);
 
-/* ---- traffic and other programs on the node ----------------------------------------------------- */
+/* ---- traffic and other programs on the node -----------------------------------------------------
+ */
 
 struct tuples tuples_v4(uint8_t proto, uint8_t client, uint16_t port);
 struct tuples tuples_v6(uint8_t proto, uint8_t client, uint16_t port);
@@ -119,7 +121,8 @@ void node_kill(struct node *n, const struct tuples *t);
 void node_bypass(struct node *n);
 size_t node_count(const struct node *n);
 
-/* ---- what the node says and hears ----------------------------------------------------------------- */
+/* ---- what the node says and hears
+ * ----------------------------------------------------------------- */
 
 void node_quiet(struct node *n); /* forgets what was sent so far */
 size_t node_said(const struct node *n, enum pf_action action);

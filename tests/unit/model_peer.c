@@ -76,7 +76,66 @@ uint64_t node_refused(const struct node *n, enum reason r)
 	return engine_counters(n->e)->refused[r];
 }
 
-/* ---- the pretended peer ------------------------------------------------------------------------- */
+/* ---- tuples ------------------------------------------------------------------------------------
+ */
+
+struct tuples tuples_v4(uint8_t proto, uint8_t client, uint16_t port)
+{
+	struct tuples t = {.family = 4, .proto = proto};
+	struct endpoint c = {.addr = {192, 0, 2, client}, .port = port};
+	struct endpoint s = {.addr = {198, 51, 100, 10}, .port = 443};
+
+	if (proto_is_icmp(proto))
+		t.icmp_type = 8;
+	if (proto != PROTO_TCP && proto != PROTO_UDP)
+		s.port = 0;
+	if (proto != PROTO_TCP && proto != PROTO_UDP && !proto_is_icmp(proto))
+		c.port = 0;
+	t.end[ORIG_SRC] = t.end[REPLY_DST] = c;
+	t.end[ORIG_DST] = t.end[REPLY_SRC] = s;
+	return t;
+}
+
+struct tuples tuples_v6(uint8_t proto, uint8_t client, uint16_t port)
+{
+	struct tuples t = tuples_v4(proto, client, port);
+	struct endpoint c = {.addr = {0x20, 0x01, 0x0d, 0xb8, 0, 1, [15] = client}};
+	struct endpoint s = {.addr = {0x20, 0x01, 0x0d, 0xb8, 0, 2, [15] = 0x10}};
+
+	c.port = t.end[ORIG_SRC].port;
+	s.port = t.end[ORIG_DST].port;
+	t.family = 6;
+	if (proto == PROTO_ICMPV6)
+		t.icmp_type = 128;
+	t.end[ORIG_SRC] = t.end[REPLY_DST] = c;
+	t.end[ORIG_DST] = t.end[REPLY_SRC] = s;
+	return t;
+}
+
+void tuples_snat(struct tuples *t, uint8_t last, uint16_t port)
+{
+	struct endpoint *e = &t->end[REPLY_DST];
+
+	if (t->family == 4)
+		memcpy(e->addr, (uint8_t[4]){198, 51, 100, last}, 4);
+	else
+		memcpy(e->addr, (uint8_t[16]){0x20, 1, 0x0d, 0xb8, 0, 2, [15] = last}, 16);
+	e->port = port;
+}
+
+void tuples_dnat(struct tuples *t, uint8_t last, uint16_t port)
+{
+	struct endpoint *e = &t->end[ORIG_DST];
+
+	if (t->family == 4)
+		memcpy(e->addr, (uint8_t[4]){192, 0, 2, last}, 4);
+	else
+		memcpy(e->addr, (uint8_t[16]){0x20, 1, 0x0d, 0xb8, 0, 1, [15] = last}, 16);
+	e->port = port;
+}
+
+/* ---- the pretended peer -------------------------------------------------------------------------
+ */
 
 void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid)
 {

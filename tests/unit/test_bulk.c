@@ -43,7 +43,8 @@ static void end(void)
 	node_stop(&n);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking
+ * --------------------------------------------------------------------------------------- */
 
 static void asks_at_start(void)
 {
@@ -101,8 +102,8 @@ static void nobody_answers(enum dialect_id d, uint64_t wait)
 	for (size_t i = 0; i < n.saids; i++) {
 		if (n.said[i].action != ACT_UPD_REQ)
 			continue;
-		if (asked++ && (!CHECK(n.said[i].at - last >= wait) ||
-				!CHECK(n.said[i].at - last < wait + S)))
+		if (asked++ &&
+		    (!CHECK(n.said[i].at - last >= wait) || !CHECK(n.said[i].at - last < wait + S)))
 			break;
 		last = n.said[i].at;
 	}
@@ -112,9 +113,12 @@ static void nobody_answers(enum dialect_id d, uint64_t wait)
 	CHECK_EQ(n.notes[NOTE_BULK_FAILED], 1);
 	CHECK_EQ(node_counter(&n, C_BULK_FAILED), 1);
 	/* and carries on */
-	node_open(&n, &(struct tuples){.family = 4, .proto = PROTO_TCP,
-		.end = {{{192, 0, 2, 9}, 5}, {{198, 51, 100, 9}, 6},
-			{{198, 51, 100, 9}, 6}, {{192, 0, 2, 9}, 5}}});
+	node_open(&n, &(struct tuples){.family = 4,
+				       .proto = PROTO_TCP,
+				       .end = {{{192, 0, 2, 9}, 5},
+					       {{198, 51, 100, 9}, 6},
+					       {{198, 51, 100, 9}, 6},
+					       {{192, 0, 2, 9}, 5}}});
 	node_run(&n, 100);
 	CHECK_EQ(node_said(&n, ACT_INS), 2);
 	end();
@@ -202,7 +206,8 @@ static void halves_only(void)
 	end();
 }
 
-/* ---- answering ------------------------------------------------------------------------------------ */
+/* ---- answering
+ * ------------------------------------------------------------------------------------ */
 
 static const struct said *first(enum pf_action a)
 {
@@ -260,7 +265,8 @@ static void big(void)
 
 	meet();
 	for (unsigned i = 0; i < FLOWS; i++) {
-		struct tuples t = tuples_v4(PROTO_TCP, (uint8_t)(i / 1000 + 10), (uint16_t)(i % 1000 + 1));
+		struct tuples t = tuples_v4(PROTO_TCP, (uint8_t)(i / 1000 + 10),
+					    (uint16_t)(i % 1000 + 1));
 
 		if (i & 1)
 			fake_tells(&pf, &n, &t, 10 + 2 * i);
@@ -278,7 +284,8 @@ static void big(void)
 	check_frame();
 	from = first(ACT_UPD)->at;
 	to = node_nth(&n, ACT_UPD, 2 * FLOWS - 1)->at;
-	/* 20,000 a second unless configured otherwise; a real pf loses packets silently above 100,000 */
+	/* 20,000 a second unless configured otherwise; a real pf loses packets silently above
+	 * 100,000 */
 	CHECK(to - from >= 2 * FLOWS * S / 22000);
 	CHECK(to - from <= 2 * FLOWS * S / 10000);
 	for (size_t i = 0; i < n.sents;) { /* never more than 500 packets in a tenth of a second */

@@ -39,7 +39,8 @@ static bool stormy;
 static unsigned opened, hung, port;
 static int carrier; /* whose turn it is to forward */
 
-/* ---- wire ----------------------------------------------------------------------------------------- */
+/* ---- wire
+ * ----------------------------------------------------------------------------------------- */
 
 static void fly(int from, int to, const struct sent *s)
 {
@@ -116,7 +117,8 @@ static void run(uint64_t ms)
 	}
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------- */
+/* ---- nodes
+ * ---------------------------------------------------------------------------------------- */
 
 static void start(int count, unsigned lost, unsigned repeated, unsigned delayed)
 {
@@ -181,8 +183,7 @@ static bool traffic(void)
 		passes = node_packet(&node[carrier], &conn[i].t, true) && passes;
 		if (passes) {
 			conn[i].passed = true;
-		} else if (stormy &&
-			   (!conn[i].passed || node_entry(&node[carrier], &conn[i].t))) {
+		} else if (stormy && (!conn[i].passed || node_entry(&node[carrier], &conn[i].t))) {
 			node_kill(&node[carrier], &conn[i].t);
 			conn[i].alive = false;
 			hung++;
@@ -204,7 +205,8 @@ static bool same_everywhere(void)
 		if (!conn[i].alive)
 			continue;
 		if (!node_flow(&node[0], &conn[i].t, &first)) {
-			printf("\nflow %d (protocol %u) is not known to node 0\n", i, conn[i].t.proto);
+			printf("\nflow %d (protocol %u) is not known to node 0\n", i,
+			       conn[i].t.proto);
 			return false;
 		}
 		for (int k = 0; k < nodes; k++) {
@@ -215,7 +217,8 @@ static bool same_everywhere(void)
 			    v.half[0].creatorid == first.half[0].creatorid &&
 			    v.half[1].creatorid == first.half[1].creatorid)
 				continue;
-			printf("\nflow %d (protocol %u, carried by %d) on node %d: known %d, kernel %d, "
+			printf("\nflow %d (protocol %u, carried by %d) on node %d: known %d, "
+			       "kernel %d, "
 			       "names %llx %llx and %llx %llx\n",
 			       i, conn[i].t.proto, carrier, k, known,
 			       node_entry(&node[k], &conn[i].t) != NULL,
@@ -261,7 +264,8 @@ static void switch_to(int other, bool must_know)
 	}
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------- */
+/* ---- tests
+ * ---------------------------------------------------------------------------------------- */
 
 /*
  * Nothing passes any more. What was seen last is told once, what runs out is deleted once, and
@@ -277,7 +281,8 @@ static bool silence(void)
 	packets = 0;
 	run(100000);
 	if (last > most || packets > 0)
-		printf("\n%zu packets at the end, %zu packets in 100 s of silence\n", last, packets);
+		printf("\n%zu packets at the end, %zu packets in 100 s of silence\n", last,
+		       packets);
 	return last <= most && packets == 0;
 }
 
@@ -299,7 +304,8 @@ static bool storm(int count)
 		}
 		if (step > 10 && check_below(15) == 0) {
 			run(400);
-			switch_to((carrier + 1 + (int)check_below((uint64_t)nodes - 1)) % nodes, false);
+			switch_to((carrier + 1 + (int)check_below((uint64_t)nodes - 1)) % nodes,
+				  false);
 		}
 		if (check_below(40) == 0 && step > 10)
 			node_restart(&node[(carrier + 1) % nodes]);
@@ -344,7 +350,8 @@ static void there_and_back(void)
 
 			if (!CHECK(node_flow(&node[carrier], &conn[i].t, &v) && v.live) ||
 			    !CHECK(node_flow(&node[!carrier], &conn[i].t, &v) && !v.live)) {
-				printf("\nflow %d, protocol %u, round %d\n", i, conn[i].t.proto, round);
+				printf("\nflow %d, protocol %u, round %d\n", i, conn[i].t.proto,
+				       round);
 				break;
 			}
 		}

@@ -65,13 +65,10 @@ static void check_replaced(uint64_t id)
 static void told_so_that_pf_can_carry_it(void)
 {
 	for (int d = DIALECT_FREEBSD_13; d <= DIALECT_OPENBSD; d++) {
-		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), six = tuples_v6(PROTO_TCP, 10, 40001);
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000),
+			      six = tuples_v6(PROTO_TCP, 10, 40001);
 
 		begin((enum dialect_id)d);
-		fake_tells(&pf, &n, &(struct tuples){t.family, t.proto, 0, 0,
-						     {t.end[0], {{198, 51, 100, 9}, 80},
-						      {{198, 51, 100, 9}, 80}, t.end[3]}}, 900);
-		node_quiet(&n);
 		tuples_snat(&t, 2, 50001);
 		node_open(&n, &t);
 		node_open(&n, &six);
@@ -103,7 +100,9 @@ static void strict_states_are_replaced(void)
 		fake_tells(&pf, &n, &t, 0x5e8f2a0100000001);
 		CHECK(node_entry(&n, &t) != NULL);
 		node_run(&n, 3000);
-		CHECK_EQ(node_said(&n, ACT_INS) + node_said(&n, ACT_UPD_C) + node_said(&n, ACT_DEL_C), 0);
+		CHECK_EQ(node_said(&n, ACT_INS) + node_said(&n, ACT_UPD_C) +
+				 node_said(&n, ACT_DEL_C),
+			 0);
 		CHECK(node_packet(&n, &t, false));
 		CHECK(node_packet(&n, &t, true));
 		node_run(&n, 60);
@@ -133,7 +132,7 @@ static void replaced_again_when_the_peer_reappears(void)
 	(void)node_packet(&n, &u, true);
 	node_run(&n, 100);
 	CHECK_EQ(node_said(&n, ACT_DEL_C), 2); /* TCP alone */
-	for (int i = 0; i < 20; i++) { /* silence of the peer for 100 s */
+	for (int i = 0; i < 20; i++) {	       /* silence of the peer for 100 s */
 		node_run(&n, 5000);
 		(void)node_packet(&n, &t, i & 1);
 		(void)node_packet(&n, &u, i & 1);
@@ -144,7 +143,8 @@ static void replaced_again_when_the_peer_reappears(void)
 	for (uint64_t i = 100; i <= 101; i++) {
 		CHECK(node_about(&n, ACT_DEL_C, i, PEERS) != NULL);
 		check_sloppy(node_about(&n, ACT_INS, i, PEERS));
-		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS), node_about(&n, ACT_INS, i, PEERS)));
+		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS),
+			     node_about(&n, ACT_INS, i, PEERS)));
 	}
 	CHECK(!node_about(&n, ACT_DEL_C, 200, PEERS));
 	end();
@@ -166,7 +166,8 @@ static void link_returns(void)
 	node_run(&n, 2000);
 	CHECK(node_about(&n, ACT_UPD_REQ, 0, 0) != NULL);
 	for (uint64_t i = 100; i <= 101; i++)
-		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS), node_about(&n, ACT_INS, i, PEERS)));
+		CHECK(before(node_about(&n, ACT_DEL_C, i, PEERS),
+			     node_about(&n, ACT_INS, i, PEERS)));
 	end();
 }
 
@@ -256,11 +257,6 @@ static void ours_become_liberal(void)
 	struct flow_view v;
 
 	begin(DIALECT_FREEBSD_13);
-	s = fake_half(&pf, &(struct tuples){.family = 4, .proto = PROTO_TCP,
-			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
-				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, PF_IN, 9);
-	fake_state(&pf, &n, ACT_INS, &s); /* so that its dialect is known */
-	node_quiet(&n);
 	tuples_snat(&t, 2, 50001);
 	node_open(&n, &t);
 	node_run(&n, 100);
@@ -289,10 +285,6 @@ static void refreshed_while_live(uint8_t proto, uint32_t timeout)
 	const struct said *ins, *idle_ins;
 
 	begin(DIALECT_FREEBSD_13);
-	fake_tells(&pf, &n, &(struct tuples){.family = 4, .proto = PROTO_TCP,
-			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
-				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, 9);
-	node_quiet(&n);
 	node_open(&n, &t);
 	node_open(&n, &idle);
 	node_run(&n, 100);
@@ -343,9 +335,6 @@ static void refresh_survives_dumps(void)
 	uint64_t last;
 
 	begin(DIALECT_OPENBSD);
-	fake_tells(&pf, &n, &(struct tuples){.family = 4, .proto = PROTO_UDP,
-			.end = {{{192, 0, 2, 99}, 1}, {{198, 51, 100, 99}, 2},
-				{{198, 51, 100, 99}, 2}, {{192, 0, 2, 99}, 1}}}, 9);
 	node_open(&n, &t);
 	node_run(&n, 100);
 	node_quiet(&n);
@@ -358,6 +347,62 @@ static void refresh_survives_dumps(void)
 	CHECK(node_said(&n, ACT_UPD_C) >= 2);
 	if (node_nth(&n, ACT_UPD_C, 0))
 		CHECK(node_nth(&n, ACT_UPD_C, 0)->at - last <= 41 * S);
+	end();
+}
+
+/* What passed before a peer's word is no take-over after it, however the entry is looked at. */
+static void handed_over_stays(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin(DIALECT_FREEBSD_13);
+	node_open(&n, &t);
+	node_run(&n, 20000);
+	(void)node_packet(&n, &t, true); /* pushes the expiry out, unseen */
+	node_run(&n, 1000);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = OURS;
+	fake_upd_c(&pf, &n, &s);
+	node_quiet(&n);
+	engine_resync(n.e, n.now); /* a dump reads the entry */
+	for (int i = 0; i < 20; i++) {
+		node_run(&n, 5000);
+		fake_upd_c(&pf, &n, &s);
+	}
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK_EQ(node_said(&n, ACT_UPD_C) + node_said(&n, ACT_INS) + node_said(&n, ACT_DEL_C), 0);
+	end();
+}
+
+/* Traffic that came back without an event: DEL_C finds it, and is answered. */
+static void deletion_after_a_silent_return(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin(DIALECT_FREEBSD_13);
+	node_open(&n, &t);
+	node_run(&n, 1000);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	for (int i = 0; i < 2; i++) {
+		s = fake_half(&pf, &t, i ? PF_OUT : PF_IN, v.half[i].id);
+		s.creatorid = OURS;
+		fake_upd_c(&pf, &n, &s);
+	}
+	node_run(&n, 10000);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 3000);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, v.half[0].id, OURS);
+	fake_id(&pf, &n, ACT_DEL_C, v.half[1].id, OURS);
+	node_run(&n, 100);
+	CHECK(node_packet(&n, &t, true));
+	CHECK(node_about(&n, ACT_INS, v.half[0].id, OURS) != NULL);
+	CHECK(node_about(&n, ACT_INS, v.half[1].id, OURS) != NULL);
 	end();
 }
 
@@ -397,6 +442,8 @@ int main(void)
 		{"our entries become liberal", ours_become_liberal},
 		{"live flows are refreshed, idle ones not", refresh},
 		{"refresh and dumps", refresh_survives_dumps},
+		{"what was handed over stays so", handed_over_stays},
+		{"DEL_C after a silent return", deletion_after_a_silent_return},
 		{"kernel timeouts are written lazily", lazy_writes},
 	};
 

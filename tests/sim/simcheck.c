@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What must hold, each by itself; the first thing that does not ends the run. */
+#include <string.h>
+
+#include "simlinux.h"
+#include "simpf.h"
+
+/* ---- all know the same ------------------------------------------------------------------------ */
+
+static struct flow_view view[FW_MAX][CONN_MAX];
+static bool known[FW_MAX][CONN_MAX];
+
+static void read_engine(const struct fw *f)
+{
+	uint64_t cursor = 0;
+	struct flow_view v;
+
+	memset(known[f->index], 0, sim.conns * sizeof(known[0][0]));
+	while (engine_flow_next(f->lin->e, &cursor, &v, sim.now)) {
+		const struct conn *c = conn_find(&v.tuples);
+
+		if (!c)
+			continue;
+		if (known[f->index][c - sim.conn])
+			sim_fail(c, "node %d has a flow twice", f->index);
+		known[f->index][c - sim.conn] = true;
+		view[f->index][c - sim.conn] = v;
+	}
+}
+
+/* Both names that the first Linux node has are those that this node has. */
+static bool same_names(const struct fw *f, const struct conn *c, const struct flow_view *first)
+{
+	const struct flow_view *v = &view[f->index][c - sim.conn];
+
+	for (int h = 0; h < 2; h++) {
+		if (f->kind == FW_LINUX) {
+			if (v->half[h].id != first->half[h].id ||
+			    v->half[h].creatorid != first->half[h].creatorid ||
+			    !v->half[h].present)
+				return false;
+		} else {
+			const struct pfs *s = pf_by_key(f->pf, h ? PF_OUT : PF_IN, c->t.proto,
+							c->key[f->pf->openbsd][h]);
+
+			if (!s || s->id != first->half[h].id ||
+			    s->creatorid != first->half[h].creatorid)
+				return false;
+		}
+	}
+	return true;
+}
+
+static void check_on(struct fw *f, const struct conn *c, const struct flow_view *first)
+{
+	if (f->kind == FW_LINUX) {
+		if (!known[f->index][c - sim.conn])
+			sim_fail(c, "node %d does not know a flow", f->index);
+		else if (!kernel_exact(&f->lin->kernel, &c->t))
+			sim_fail(c, "node %d has a flow not in its kernel", f->index);
+	} else {
+		for (int h = 0; h < 2; h++)
+			if (!pf_by_key(f->pf, h ? PF_OUT : PF_IN, c->t.proto,
+				       c->key[f->pf->openbsd][h]))
+				sim_fail(c, "node %d (pf) lacks the %s state of a flow", f->index,
+					 h ? "out" : "in");
+	}
+	if (!sim.failed && !same_names(f, c, first))
+		sim_fail(c, "node %d has other names for a flow (%llx/%x, %llx/%x) than node 0 "
+			 "(%llx/%x, %llx/%x)", f->index,
+			 (unsigned long long)view[f->index][c - sim.conn].half[0].id,
+			 view[f->index][c - sim.conn].half[0].creatorid,
+			 (unsigned long long)view[f->index][c - sim.conn].half[1].id,
+			 view[f->index][c - sim.conn].half[1].creatorid,
+			 (unsigned long long)first->half[0].id, first->half[0].creatorid,
+			 (unsigned long long)first->half[1].id, first->half[1].creatorid);
+}
+
+static bool is_steady(const struct conn *c)
+{
+	return c->phase == CONN_OPEN && !c->stuck && c->owner >= 0 &&
+	       sim.now - c->open_at > 3 * S && sim.now - c->steady > 3 * S;
+}
+
+void check_everywhere(void)
+{
+	bool pf_kinds[3] = {false};
+
+	if (sim.failed)
+		return;
+	for (unsigned i = 0; i < sim.fws; i++) {
+		pf_kinds[sim.fw[i].kind] = true;
+		if (sim.fw[i].kind == FW_LINUX)
+			read_engine(&sim.fw[i]);
+	}
+	for (size_t i = 0; i < sim.conns && !sim.failed; i++) {
+		const struct conn *c = &sim.conn[i];
+
+		if (!is_steady(c))
+			continue;
+		for (unsigned k = 0; k < sim.fws; k++) {
+			struct fw *f = &sim.fw[k];
+
+			/* the kinds of pf do not understand each other */
+			if (f->kind != FW_LINUX && pf_kinds[FW_FREEBSD] && pf_kinds[FW_OPENBSD] &&
+			    sim.fw[c->owner].kind != f->kind)
+				continue;
+			check_on(f, c, &view[0][i]);
+		}
+	}
+}
+
+/* ---- counters --------------------------------------------------------------------------------- */
+
+void check_counters(void)
+{
+	static const enum reason never[] = {R_OUTGOING,	   R_SEND_ERROR,    R_NO_MEMORY,
+					    R_KERNEL_ERROR, R_HOSTID_CLASH, R_CREATOR_ZERO,
+					    R_TRUNCATED,    R_STRIDE,	    R_ACTION,
+					    R_LENGTH,	    R_TIMEOUT_INDEX, R_PEER_STATE,
+					    R_DIRECTION,    R_NAT_FORM,	    R_ICMP_TYPE,
+					    R_SOURCE,	    R_OWN_PACKET,   R_MAX_STATES,
+					    R_ADDRESS_FAMILY};
+
+	for (unsigned i = 0; i < sim.fws; i++) {
+		const struct fw *f = &sim.fw[i];
+
+		if (f->kind != FW_LINUX || !f->lin->e)
+			continue;
+		for (size_t r = 0; r < sizeof(never) / sizeof(never[0]); r++)
+			if (engine_counters(f->lin->e)->refused[never[r]])
+				sim_fail(NULL, "node %d counts %s", f->index, reason_word(never[r]));
+		if (!(sim.faults & FAULT_FULL) && engine_counters(f->lin->e)->refused[R_KERNEL_FULL])
+			sim_fail(NULL, "node %d finds a full table", f->index);
+	}
+}
+
+/* No bulk update is still under way, on either side. */
+void check_bulks(void)
+{
+	struct link_view v;
+
+	if (sim.failed)
+		return;
+	for (unsigned i = 0; i < sim.fws; i++) {
+		const struct fw *f = &sim.fw[i];
+
+		if (f->kind == FW_LINUX) {
+			struct engine_totals t;
+
+			if (!engine_link_view(f->lin->e, 0, &v))
+				continue;
+			engine_totals(f->lin->e, &t);
+			if (v.bulk != BULK_IDLE || v.answering || t.undecided)
+				sim_fail(NULL, "node %d: a bulk update has no end (%d, %d, %d)",
+					 f->index, v.bulk, v.answering, t.undecided);
+			if (!v.ever_synced || v.bulk_failed)
+				sim_fail(NULL, "node %d: its bulk request was not answered", f->index);
+		} else if (f->pf->bulk != PF_BULK_DONE || f->pf->gave_up || f->pf->answering) {
+			sim_fail(NULL, "node %d (pf): a bulk update has no end (%d, %d, %d)", f->index,
+				 f->pf->bulk, f->pf->gave_up, f->pf->answering);
+		}
+	}
+}
+
+/* ---- silence ---------------------------------------------------------------------------------- */
+
+void check_silence_begin(void)
+{
+	if (sim.failed)
+		return;
+	for (size_t i = 0; i < sim.conns; i++)
+		sim.conn[i].counted = is_steady(&sim.conn[i]);
+	for (unsigned i = 0; i < sim.fws; i++)
+		if (sim.fw[i].kind == FW_LINUX)
+			for (int c = 0; c < C_COUNT; c++)
+				sim.fw[i].lin->before[c] = lin_counter(&sim.fw[i], (enum counter)c);
+}
+
+static uint64_t since(const struct fw *f, enum counter c)
+{
+	return lin_counter(f, c) - f->lin->before[c];
+}
+
+/* What a node may say of steady flows in that time: a refresh in each half of a timeout. */
+static uint64_t refreshes(const struct fw *f, uint64_t window)
+{
+	uint64_t most = 4;
+
+	for (size_t i = 0; i < sim.conns; i++) {
+		const struct conn *c = &sim.conn[i];
+		uint64_t timeout = sim.established;
+
+		if (c->phase != CONN_OPEN || c->owner != f->index)
+			continue;
+		if (c->t.proto == PROTO_UDP)
+			timeout = timeout_seconds(&sim.timeouts, PFTM_UDP_SINGLE);
+		else if (proto_is_icmp(c->t.proto))
+			timeout = timeout_seconds(&sim.timeouts, PFTM_ICMP_ERROR);
+		most += 2 * (3 * window / (timeout * S) + 2);
+	}
+	return most;
+}
+
+void check_silence_end(uint64_t window)
+{
+	static const enum counter none[] = {C_INS_OUT, C_DEL_C_OUT, C_UPD_OUT, C_UPD_REQ_OUT,
+					    C_BULK_REQUEST_OUT};
+
+	if (sim.failed)
+		return;
+	for (unsigned i = 0; i < sim.fws; i++) {
+		const struct fw *f = &sim.fw[i];
+
+		if (f->kind != FW_LINUX)
+			continue;
+		for (size_t k = 0; k < sizeof(none) / sizeof(none[0]); k++)
+			if (since(f, none[k]))
+				sim_fail(NULL, "node %d: %s moves by %llu while nothing changes", f->index,
+					 counter_key(none[k]), (unsigned long long)since(f, none[k]));
+		if (since(f, C_UPD_C_OUT) > refreshes(f, window))
+			sim_fail(NULL, "node %d: %llu updates in %llu s while nothing changes", f->index,
+				 (unsigned long long)since(f, C_UPD_C_OUT),
+				 (unsigned long long)(window / S));
+	}
+}
+
+/* Everything has ended: nothing is left anywhere. */
+void check_empty(void)
+{
+	struct engine_totals t;
+
+	if (sim.failed)
+		return;
+	for (unsigned i = 0; i < sim.fws; i++) {
+		struct fw *f = &sim.fw[i];
+
+		if (f->kind != FW_LINUX) {
+			if (f->pf->count)
+				sim_fail(NULL, "node %d (pf) has %zu states left", f->index,
+					 f->pf->count);
+			continue;
+		}
+		engine_totals(f->lin->e, &t);
+		if (t.flows || t.queued || t.remote || t.live)
+			sim_fail(NULL, "node %d has %zu flows left (%zu queued, %zu remote, %zu live)",
+				 f->index, t.flows, t.queued, t.remote, t.live);
+		if (f->lin->kernel.count)
+			sim_fail(NULL, "node %d has %zu kernel entries left", f->index,
+				 f->lin->kernel.count);
+	}
+}
