@@ -74,9 +74,9 @@ struct peer {
 	uint8_t version;
 	uint32_t hostid[4];
 	uint64_t first, heard, packets, messages, refused;
-	uint32_t whole, half;		/* flows told in both halves, in one */
-	uint32_t seen_whole, seen_half; /* at the last look for withheld halves */
-	uint64_t look_at, look_every;
+	uint32_t whole, half;			  /* flows told in both halves, in one */
+	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
+	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
 	uint64_t rate_at; /* import.max-rate: time up to which it is used up */
 };
 
@@ -178,7 +178,9 @@ void receive_clear(struct engine *e, struct flow *f);
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
+bool local_adopt(struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
+bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);
 
 /* sendq.c */
 void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what);
@@ -221,5 +223,6 @@ void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
 bool peer_rate_ok(struct engine *e, struct peer *p);
 void peer_look(struct engine *e);
+uint64_t peer_next(const struct engine *e);
 
 #endif

@@ -15,7 +15,7 @@ enum {
 	WALK_FLOWS = 500,  /* flows looked at in one portion of a walk */
 	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
-	RECEIVE_S = 30, /* without a word in a bulk: it is over */
+	RECEIVE_S = 10, /* without a word in a bulk: its end was lost */
 };
 
 /* ---- asking --------------------------------------------------------------------------------- */
@@ -72,13 +72,23 @@ void bulk_ask(struct engine *e, struct link *l, bool now)
 	send_request(e, l);
 }
 
-/* No link still waits for an answer to what it asked at the start. */
+/* No link still waits for an answer to what it asked at the start. Two tries are waited for. */
 static bool all_idle(const struct engine *e)
 {
 	for (size_t i = 0; i < e->links; i++)
-		if (e->link[i].bulk == BULK_RECEIVING)
+		if (e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
 			return false;
 	return true;
+}
+
+/* Somebody is there, but has not answered what we asked first; that packet may be lost. */
+static bool first_try_lost(const struct engine *e)
+{
+	for (size_t i = 0; i < e->links; i++)
+		if (e->peer_count && e->link[i].up && e->link[i].bulk == BULK_ASKED &&
+		    (e->link[i].tries < 2 || e->now - e->link[i].asked_at < NS_PER_S))
+			return true;
+	return false;
 }
 
 static void bulk_over(struct engine *e, struct link *l, bool good)
@@ -99,8 +109,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
 	peer_hostid(e, p, m->creatorid);
-	if ((l->bulk == BULK_IDLE && !late) ||
-	    (m->status != BUS_START && m->status != BUS_END)) {
+	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
 	}
@@ -123,10 +132,11 @@ static void ask_again(struct engine *e, struct link *l)
 {
 	if (e->now < l->bulk_at)
 		return;
-	if (l->bulk == BULK_RECEIVING || l->tries >= TRIES_MAX) {
+	if (l->tries >= TRIES_MAX) {
 		bulk_over(e, l, false);
 		return;
 	}
+	l->bulk = BULK_ASKED; /* an answer without an end may have lost more than that */
 	l->tries++;
 	send_request(e, l);
 }
@@ -323,7 +333,7 @@ void bulk_decide(struct engine *e)
 {
 	if (!e->undecided || e->now < e->decide_at || !e->first_dump_done)
 		return;
-	if (!all_idle(e)) {
+	if (!all_idle(e) || first_try_lost(e)) {
 		e->decide_at = e->now + 100 * NS_PER_MS;
 		return;
 	}

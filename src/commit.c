@@ -152,22 +152,34 @@ static void run_one(struct engine *e, struct kernel_op *op)
  * The kernel has an entry of the same tuple that we did not know: one that never raised an event,
  * or one of another translation. Also when only the reply tuple belongs to another flow.
  */
-static void settle_existing(struct engine *e, struct flow *f, const struct kernel_entry *want)
+static void settle_existing(struct engine *e, struct flow *f, struct kernel_entry want)
 {
-	struct kernel_op op = {.verb = KERNEL_GET, .entry.tuples = want->tuples};
+	struct kernel_op op = {.verb = KERNEL_GET, .entry.tuples = want.tuples};
 	uint32_t status;
 	bool same;
 
 	run_one(e, &op);
+	if (op.error == ENOENT) { /* so it is the reply tuple that is taken */
+		op.entry.tuples = want.tuples;
+		op.entry.tuples.end[ORIG_SRC] = want.tuples.end[REPLY_SRC];
+		op.entry.tuples.end[ORIG_DST] = want.tuples.end[REPLY_DST];
+		run_one(e, &op);
+		if (op.error || !local_adopt(f, &op.entry.tuples)) {
+			failed(e, f, EEXIST);
+			return;
+		}
+	}
 	if (op.error) {
-		failed(e, f, op.error == ENOENT ? EEXIST : op.error);
+		failed(e, f, op.error);
 		return;
 	}
-	same = tuples_equal(&op.entry.tuples, &want->tuples);
+	if (local_adopt(f, &op.entry.tuples))
+		want.tuples = op.entry.tuples;
+	same = tuples_equal(&op.entry.tuples, &want.tuples);
 	if (!same) {
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
 
-		if (other && other->flags & F_LIVE) {
+		if ((other && other->flags & F_LIVE) || announce_is_local(e, &op.entry.tuples)) {
 			failed(e, f, EEXIST);
 			return;
 		}
@@ -176,7 +188,7 @@ static void settle_existing(struct engine *e, struct flow *f, const struct kerne
 		engine_count(e, C_COMMIT_REPLACED);
 	}
 	status = op.entry.status & (CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED);
-	op = (struct kernel_op){.verb = same ? KERNEL_CHANGE : KERNEL_CREATE, .entry = *want};
+	op = (struct kernel_op){.verb = same ? KERNEL_CHANGE : KERNEL_CREATE, .entry = want};
 	if (same)
 		op.entry.status |= status;
 	run_one(e, &op);
@@ -185,7 +197,7 @@ static void settle_existing(struct engine *e, struct flow *f, const struct kerne
 		return;
 	}
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
-	in_kernel(e, f, want);
+	in_kernel(e, f, &want);
 }
 
 static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
@@ -193,12 +205,14 @@ static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
 	struct kernel_entry want = op->entry;
 
 	if (op->verb == KERNEL_CREATE && op->error == EEXIST) {
-		settle_existing(e, f, &want);
+		settle_existing(e, f, want);
 		return;
 	}
 	if (op->verb == KERNEL_CHANGE && op->error == ENOENT) { /* gone without an event */
-		struct kernel_op again = {.verb = KERNEL_CREATE, .entry = want};
+		struct kernel_op again = {.verb = KERNEL_CREATE};
 
+		entry_of(e, f, &want); /* a change names less than all */
+		again.entry = want;
 		run_one(e, &again);
 		op->error = again.error;
 		op->verb = KERNEL_CREATE;

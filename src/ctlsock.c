@@ -241,6 +241,19 @@ static int take_path(const struct sockaddr_un *addr)
 	return unlink(addr->sun_path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
+/* The folder of the socket, if it alone is missing: /run is empty after each boot. */
+static void make_folder(const char *path)
+{
+	char folder[sizeof(((struct sockaddr_un *)0)->sun_path)];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return;
+	memcpy(folder, path, (size_t)(slash - path));
+	folder[slash - path] = '\0';
+	(void)mkdir(folder, 0755); /* what is wrong shows when the socket is bound */
+}
+
 static int ctlsock_listen(struct ctlsock *s, const char *group)
 {
 	bool has_group = group && *group;
@@ -255,6 +268,7 @@ static int ctlsock_listen(struct ctlsock *s, const char *group)
 	s->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (s->fd < 0)
 		return -errno;
+	make_folder(s->addr.sun_path);
 	mask = umask(0177);
 	if (bind(s->fd, (const void *)&s->addr, sizeof(s->addr)) < 0)
 		err = -errno;

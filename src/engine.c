@@ -300,6 +300,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 		engine_wake(&next, ds_to_ns(e, tick));
 	engine_wake(&next, e->flush_at);
 	engine_wake(&next, bulk_next(e));
+	engine_wake(&next, peer_next(e));
 	if (!e->dumping)
 		engine_wake(&next, e->dump_at);
 	return next;

@@ -5,7 +5,22 @@
 
 #include "engine_internal.h"
 
-enum { SLACK = 12 }; /* ds; the kernel tells whole seconds */
+enum {
+	LATER = 12,   /* ds; the kernel tells whole seconds */
+	EARLIER = 30, /* an event may have lain in its queue for a while */
+};
+
+/*
+ * A packet has passed since the entry was last seen or written: it gave the entry the kernel's own
+ * timeout, which may be longer than the one that was known, or shorter. An entry at rest runs out
+ * when it was known to.
+ */
+bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k)
+{
+	int32_t moved = (int32_t)(e->ds + 10 * k->timeout - f->expires);
+
+	return k->has_timeout && (moved > LATER || moved < -EARLIER);
+}
 
 /* Takes over what the kernel says of an entry. */
 static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k)
@@ -150,10 +165,43 @@ void local_gone(struct engine *e, struct flow *f)
 		engine_forget(e, f);
 }
 
+/*
+ * The kernel has a translation of a flow of which a peer told one half only: what that half does
+ * not show is as the kernel says. False if the half shows something else.
+ */
+bool local_adopt(struct flow *f, const struct tuples *t)
+{
+	bool in = f->half[HALF_IN].flags & H_PRESENT, out = f->half[HALF_OUT].flags & H_PRESENT;
+	enum flow_end known = in ? ORIG_DST : REPLY_DST;
+	struct tuples mine;
+
+	flow_tuples(f, &mine);
+	if (in == out || f->kept || mine.family != t->family || mine.proto != t->proto ||
+	    !endpoint_equal(&mine.end[ORIG_SRC], &t->end[ORIG_SRC]) ||
+	    !endpoint_equal(&mine.end[REPLY_SRC], &t->end[REPLY_SRC]) ||
+	    !endpoint_equal(&mine.end[known], &t->end[known]))
+		return false;
+	flow_set_tuples(f, t);
+	return true;
+}
+
+/* The flow of a kernel entry. */
+static struct flow *find(const struct engine *e, const struct tuples *t)
+{
+	struct flow *f = table_find(&e->table, t);
+
+	if (f)
+		return f;
+	while ((f = table_next_middle(&e->table, t, f)))
+		if (!(f->flags & F_KERNEL) && local_adopt(f, t))
+			return f;
+	return NULL;
+}
+
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now)
 {
-	struct flow *f = table_find(&e->table, &entry->tuples);
+	struct flow *f = find(e, &entry->tuples);
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
@@ -172,15 +220,14 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 }
 
 /*
- * A known flow in a dump. An expiry that was pushed out is traffic without an event: of a peer's
+ * A known flow in a dump. An expiry that moved is traffic without an event: of a peer's
  * flow it says that it passes here; of ours the next probe must still find it, to tell it.
  */
 static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
 	uint32_t known = f->expires;
 	bool live = f->flags & F_LIVE;
-	bool pushed = f->flags & F_KERNEL && k->has_timeout &&
-		      (int32_t)(e->ds + 10 * k->timeout - known) > SLACK;
+	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k);
 
 	local_update(e, f, k, pushed && !live);
 	if (pushed && live)
@@ -189,7 +236,7 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)
 {
-	struct flow *f = table_find(&e->table, &entry->tuples);
+	struct flow *f = find(e, &entry->tuples);
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);

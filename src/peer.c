@@ -120,24 +120,48 @@ bool peer_rate_ok(struct engine *e, struct peer *p)
  * speak (observed on 12.1). Asked ever more seldom, for flows that end on the peer itself have one
  * half only.
  */
+static void look_at_peer(struct engine *e, struct peer *p)
+{
+	if (!p->look_at) {
+		if (p->half > p->seen_half) {
+			p->look_at = e->now + LOOK_S * NS_PER_S;
+			if (p->look_at < p->look_after)
+				p->look_at = p->look_after;
+		}
+		return;
+	}
+	if (e->now < p->look_at)
+		return;
+	p->look_at = 0;
+	if (p->half > p->seen_half && p->whole == p->seen_whole) {
+		bulk_ask(e, &e->link[p->link], false);
+		p->look_after = e->now + p->look_every;
+		p->look_every *= 2;
+		if (p->look_every > LOOK_MOST_S * NS_PER_S)
+			p->look_every = LOOK_MOST_S * NS_PER_S;
+	}
+	p->seen_half = p->half;
+	p->seen_whole = p->whole;
+}
+
 void peer_look(struct engine *e)
 {
 	struct list *n;
 
-	list_for_each (n, &e->peers) {
-		struct peer *p = container_of(n, struct peer, node);
+	list_for_each (n, &e->peers)
+		look_at_peer(e, container_of(n, struct peer, node));
+}
 
-		if (e->now < p->look_at)
-			continue;
-		p->look_at = e->now + LOOK_S * NS_PER_S;
-		if (p->half > p->seen_half && p->whole == p->seen_whole) {
-			bulk_ask(e, &e->link[p->link], false);
-			p->look_at = e->now + p->look_every;
-			p->look_every *= 2;
-			if (p->look_every > LOOK_MOST_S * NS_PER_S)
-				p->look_every = LOOK_MOST_S * NS_PER_S;
-		}
-		p->seen_half = p->half;
-		p->seen_whole = p->whole;
+uint64_t peer_next(const struct engine *e)
+{
+	uint64_t next = NEVER;
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (p->look_at)
+			engine_wake(&next, p->look_at);
 	}
+	return next;
 }

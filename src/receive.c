@@ -159,7 +159,8 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 	struct pf_state state;
 
 	peer_dialect(e, p, s->layout);
-	bulk_on_states(e, l);
+	if (s->action == ACT_UPD)
+		bulk_on_states(e, l);
 	while (section_next_state(s, &state)) {
 		bool ins = s->action == ACT_INS;
 
@@ -326,7 +327,10 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 					      .action = s.action,
 					      .link = (int)link,
 					      .peer = &p->addr});
-		if (s.present == s.count)
+		if (s.action == ACT_UNKNOWN &&
+		    packet.error == R_NONE) /* passed over, the rest counts */
+			engine_refuse(e, R_ACTION, p, NULL);
+		else if (s.present == s.count)
 			take_section(e, l, p, &s);
 	}
 	if (packet.error != R_NONE)

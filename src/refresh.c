@@ -2,7 +2,7 @@
 /*
  * Live flows kept alive at the peers. pf expires imported states by its own clock and conntrack
  * has no event for a packet, so when half of the peers' timeout has gone the kernel entry is read:
- * if its own timeout was pushed out, traffic passed, and UPD_C goes out. Work grows with the flows
+ * if its own timeout was set anew, traffic passed, and UPD_C goes out. Work grows with the flows
  * that are due. Idle flows are not told again: they expire on both sides alike.
  */
 #include <errno.h>
@@ -10,7 +10,6 @@
 #include "engine_internal.h"
 
 enum {
-	SLACK = 12,	/* ds; the kernel tells whole seconds */
 	SOON = 20,	/* ds until a flow is looked at whose carrier is not known */
 	DUE_MAX = 2048, /* timers served in one call */
 };
@@ -48,7 +47,7 @@ static bool tuples_same(const struct flow *f, const struct tuples *t)
 	return tuples_equal(&mine, t);
 }
 
-/* What a probe found: traffic shows as an expiry later than the one known. */
+/* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
 	const struct kernel_entry *k = &op->entry;
@@ -64,7 +63,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 		refresh_arm(e, f);
 		return;
 	}
-	traffic = k->has_timeout && (int32_t)(e->ds + 10 * k->timeout - f->expires) > SLACK;
+	traffic = local_touched(e, f, k);
 	if (traffic && f->flags & F_LIVE) {
 		local_update(e, f, k, true);
 		engine_count(e, C_REFRESHED);
@@ -103,8 +102,7 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	flow_tuples(f, &op.entry.tuples);
 	e->ops.kernel(e->ctx, &op, 1);
 	engine_count(e, C_PROBES);
-	if (op.error || !tuples_same(f, &op.entry.tuples) || !op.entry.has_timeout ||
-	    (int32_t)(e->ds + 10 * op.entry.timeout - f->expires) <= SLACK)
+	if (op.error || !tuples_same(f, &op.entry.tuples) || !local_touched(e, f, &op.entry))
 		return false;
 	local_update(e, f, &op.entry, true);
 	return f->flags & F_LIVE;

@@ -191,8 +191,10 @@ static void test_json_small(void)
 	show_json(&t, &(struct show_meta){.family = 0}, buf, builder_finish(&b));
 	CHECK(strncmp(t.s, "{\"time\":0.000000,\"version\":6,", 29) == 0);
 	has(&t, "[{\"ifname\":\"em0\",\"creatorid\":\"0000000a\"}]");
-	has(&t, "[{\"creatorid\":\"0000000b\",\"endtime\":12,\"status\":\"start\"},"
-		"{\"creatorid\":\"0000000b\",\"endtime\":12,\"status\":7}]");
+	has(&t, "\"count\":1,\"messages\":[{\"creatorid\":\"0000000b\",\"endtime\":12,"
+		"\"status\":\"start\"}]}");
+	has(&t, "\"count\":1,\"messages\":[{\"creatorid\":\"0000000b\",\"endtime\":12,"
+		"\"status\":7}]}");
 	text_free(&t);
 }
 
