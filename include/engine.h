@@ -159,6 +159,9 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 			  void *ctx, uint64_t now);
 void engine_free(struct engine *e);
 
+/* Tells what still waits: to be called once before the end. Deletes nothing anywhere. */
+void engine_finish(struct engine *e, uint64_t now);
+
 /* A new configuration; links must be the same in number and order. Peers and bulks are kept. */
 void engine_reload(struct engine *e, const struct engine_config *config, uint64_t now);
 

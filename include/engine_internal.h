@@ -27,7 +27,8 @@ enum {
 	PACKET_MAX = 9000 - 20, /* payload of the largest packet that is built */
 	QUEUE_IDS = 128,	/* acknowledgements and requests per link until they are sent */
 	PEERS_MAX = 256,
-	NAMES_MAX = 255,
+	NAMES_MAX = 254,
+	IFNAME_ASKED = 255,	     /* "all", and not to be asked again */
 	TICK_NS = 100 * 1000 * 1000, /* ds: a tenth of a second */
 };
 
@@ -64,6 +65,14 @@ struct link {
 	struct bulk_answer answer;
 	struct ids acks, requests;
 	uint64_t packets_in, packets_out;
+};
+
+enum { REFUSED_MAX = 4096, REFUSED_DS = 600 };
+
+/* The name of a state that was not taken, and when. */
+struct refused {
+	uint64_t id;
+	uint32_t creatorid, ds;
 };
 
 struct peer {
@@ -131,6 +140,7 @@ struct engine {
 		uint32_t creatorid, ds;
 	} cleared[CLEARS_MAX]; /* what WALK_CLEAR is after */
 	size_t clears;
+	struct refused refused[REFUSED_MAX];
 	/* kernel writes of this call */
 	struct kernel_op op[ENGINE_BATCH];
 	size_t ops_n;
@@ -171,6 +181,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
 void import_word(struct engine *e, struct flow *f);
+bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
 
 /* receive.c */
 void receive_clear(struct engine *e, struct flow *f);

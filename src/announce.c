@@ -94,7 +94,8 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 {
 	const struct tuples *t = &k->tuples;
 
-	if (t->proto == PFSYNC_PROTOCOL || t->proto == 0)
+	/* SCTP needs verification tags on both sides, of which ctnetlink is not asked yet */
+	if (t->proto == PFSYNC_PROTOCOL || t->proto == 0 || t->proto == PROTO_SCTP)
 		return R_PROTOCOL;
 	if (proto_is_icmp(t->proto) &&
 	    t->icmp_type != (t->proto == PROTO_ICMP ? 8 : 128)) /* Linux knows few others */
@@ -228,14 +229,25 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 {
 	char name[2][PF_IFNAME_LEN];
 
-	if (!e->ops.interfaces || f->flags & F_REMOTE || f->half[HALF_IN].ifname ||
-	    f->half[HALF_OUT].ifname)
+	if (!e->ops.interfaces || f->flags & F_REMOTE || f->half[HALF_IN].ifname)
 		return;
 	memset(name, 0, sizeof(name));
 	if (!e->ops.interfaces(e->ctx, t, name))
 		return;
 	f->half[HALF_IN].ifname = engine_intern(e, name[0]);
 	f->half[HALF_OUT].ifname = engine_intern(e, name[1]);
+	if (!f->half[HALF_IN].ifname)
+		f->half[HALF_IN].ifname = IFNAME_ASKED;
+}
+
+/* A kept state can be told in this dialect without becoming another one. */
+static bool raw_fits(const struct flow *f, const struct pf_state *s, const struct dialect *d)
+{
+	bool domain = s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain;
+
+	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
+		return false;
+	return !proto_is_icmp(f->proto) && (!domain || d->layout == LAYOUT_OPENBSD);
 }
 
 /* What a peer may have left in a state that it told, and no pf would tell again. */
@@ -271,7 +283,7 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	if (half->flags & H_RAW) {
 		*s = *f->extra->raw[h];
 		s->timeout = half->timeout;
-		if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
+		if (!raw_fits(f, s, d))
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 		plain(s);

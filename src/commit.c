@@ -138,6 +138,9 @@ static void failed(struct engine *e, struct flow *f, int error)
 	e->counters.refused[r]++;
 	f->half[HALF_IN].flags &= (uint8_t)~H_ACK;
 	f->half[HALF_OUT].flags &= (uint8_t)~H_ACK;
+	if (f->flags &
+	    F_KERNEL) /* its expiry is not known: not a sign of traffic until it is read */
+		f->expires = e->ds + (1u << 27);
 	f->checked = e->ds;
 	refresh_arm(e, f); /* tried again later */
 }
@@ -179,7 +182,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	if (!same) {
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
 
-		if ((other && other->flags & F_LIVE) || announce_is_local(e, &op.entry.tuples)) {
+		if (!other || other->flags & F_LIVE) { /* not ours to judge, or not yet read */
 			failed(e, f, EEXIST);
 			return;
 		}
@@ -197,7 +200,18 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		return;
 	}
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
-	in_kernel(e, f, &want);
+	in_kernel(e, f, &op.entry); /* with the bits that it had */
+}
+
+static void note_committed(struct engine *e, const struct flow *f, const char *verb)
+{
+	struct tuples t;
+
+	if (!e->ops.note)
+		return;
+	flow_tuples(f, &t);
+	engine_note(e, &(struct note){
+			       .kind = NOTE_COMMITTED, .link = -1, .tuples = &t, .detail = verb});
 }
 
 static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
@@ -223,7 +237,9 @@ static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
 		return;
 	}
 	engine_count(e, op->verb == KERNEL_CREATE ? C_COMMIT_CREATED : C_COMMIT_UPDATED);
-	engine_note_flow(e, NOTE_COMMITTED, f);
+	if (op->verb == KERNEL_CREATE)
+		f->node.word = 0; /* another entry, whose id is not known yet */
+	note_committed(e, f, op->verb == KERNEL_CREATE ? "created" : "changed");
 	if (op->verb == KERNEL_CREATE && !e->nat_chain &&
 	    (tuples_have_snat(&want.tuples) || tuples_have_dnat(&want.tuples)))
 		engine_refuse(e, R_NO_NAT_CHAIN, NULL, NULL); /* installed, but not rewritten */
@@ -307,11 +323,11 @@ void commit_want(struct engine *e, struct flow *f)
 {
 	if (f->kept || f->flags & (F_COMMIT | F_DEAD))
 		return;
-	if (f->flags & F_LIVE) {
+	if (f->flags & F_LIVE && f->flags & F_KERNEL) {
 		acknowledge(e, f);
 		return;
 	}
-	if (f->flags & F_HELD || (e->config.takeover && !e->direct)) {
+	if (!(f->flags & F_KERNEL) && (f->flags & F_HELD || (e->config.takeover && !e->direct))) {
 		f->flags |= F_HELD;
 		refresh_arm(e, f);
 		return;

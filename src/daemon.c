@@ -267,8 +267,8 @@ static int start(struct daemon *d)
 
 static void stop(struct daemon *d)
 {
-	if (d->engine && d->loop)
-		daemon_flush(d);
+	if (d->engine && d->ctnl && d->netif)
+		engine_finish(d->engine, loop_now(d->loop));
 	loop_remove_fd(d->netif_watch);
 	netif_close(d->netif);
 	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++) {

@@ -140,6 +140,8 @@ static const char *fixed_difference(const struct settings *a, const struct setti
 		return "hostid";
 	if (strcmp(a->socket, b->socket) || strcmp(a->group, b->group))
 		return "the control socket";
+	if (!a->interfaces != !b->interfaces)
+		return "the first or last interface section";
 	if (a->zone != b->zone || a->receive_buffer != b->receive_buffer)
 		return "conntrack.zone or conntrack.receive-buffer";
 	return NULL;

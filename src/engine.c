@@ -214,7 +214,16 @@ void engine_free(struct engine *e)
 void engine_reload(struct engine *e, const struct engine_config *config, uint64_t now)
 {
 	e->now = now;
+	memset(e->refused, 0, sizeof(e->refused));
 	configure(e, config);
+}
+
+void engine_finish(struct engine *e, uint64_t now)
+{
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	commit_run(e);
+	sendq_flush(e);
 }
 
 /* ---- host ---------------------------------------------------------------------------------------
@@ -272,7 +281,8 @@ void engine_on_nat_chain(struct engine *e, bool present)
 
 static void dump_run(struct engine *e)
 {
-	if (e->dumping || e->now < e->dump_at)
+	/* the marks of a dump are needed until everything was swept by them */
+	if (e->dumping || e->walk & WALK_SWEEP || e->now < e->dump_at)
 		return;
 	e->dumping = true;
 	e->mark = !e->mark;
@@ -301,7 +311,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	engine_wake(&next, e->flush_at);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
-	if (!e->dumping)
+	if (!e->dumping && !(e->walk & WALK_SWEEP))
 		engine_wake(&next, e->dump_at);
 	return next;
 }

@@ -25,7 +25,11 @@ static void known_side(const struct flow *f, int h, int side, struct pf_peer *p)
 	*p = (struct pf_peer){0};
 	if (f->half[h].flags & H_NUMBERS)
 		*p = f->extra->num[h][side];
-	p->state = f->half[h].state[side];
+	/* a TCP state that is neither sloppy nor numbered was told as 0:0 for pf to learn: whatever
+	 * pf says of it is news */
+	if (f->proto != PROTO_TCP || f->half[h].flags & (H_SLOPPY | H_NUMBERS) ||
+	    f->pend >> 4 * h & PEND_INS)
+		p->state = f->half[h].state[side];
 }
 
 static void take_side(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p)
@@ -33,6 +37,9 @@ static void take_side(struct engine *e, struct flow *f, int h, int side, const s
 	struct half *half = &f->half[h];
 
 	half->state[side] = p->state;
+	/* our sloppy state was lost, or replaced: this one follows the sequence */
+	if (f->proto == PROTO_TCP && !made_up(p) && !(half->flags & H_NUMBERS))
+		half->flags &= (uint8_t)~H_SLOPPY;
 	if (f->proto != PROTO_TCP || f->flags & F_LIVE ||
 	    (made_up(p) && !(half->flags & H_NUMBERS)))
 		return;
@@ -126,6 +133,8 @@ static bool is_protected(const struct engine *e, const struct tuples *t)
 /* ---- full states --------------------------------------------------------------------------------
  */
 
+enum { SAME_MIDDLE_MAX = 32 }; /* connections that differ in their translation alone */
+
 struct incoming {
 	struct link *link;
 	struct peer *peer;
@@ -153,11 +162,17 @@ static bool shows_same(const struct flow *f, const struct incoming *in)
 
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
  * one that lacks it. */
-static struct flow *find_flow(const struct engine *e, const struct incoming *in)
+static struct flow *find_flow(const struct engine *e, const struct incoming *in, bool *crowded)
 {
 	struct flow *f = NULL, *lacking = NULL, *first = NULL;
+	int n = 0;
 
+	*crowded = false;
 	while ((f = table_next_middle(&e->table, &in->tuples, f))) {
+		if (++n == SAME_MIDDLE_MAX) {
+			*crowded = true;
+			return NULL;
+		}
 		if (shows_same(f, in) && f->half[in->half].flags & H_PRESENT)
 			return f;
 		if (!first)
@@ -168,10 +183,12 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in)
 	}
 	if (lacking || !first)
 		return lacking;
-	/* another connection of the same middle, unless the creator itself has made the half anew
-	 */
-	return shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ? first
-											    : NULL;
+	/* another connection of the same middle, unless the creator itself has made the half anew,
+	 * or the half is one that we made up for a peer's flow */
+	if (shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ||
+	    (first->flags & F_REMOTE && first->half[in->half].node.word == e->config.hostid))
+		return first;
+	return NULL;
 }
 
 /* Keeps the whole state of what Linux has no word for, families made neutral. */
@@ -259,13 +276,13 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
-	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
-		half->flags |= H_SLOPPY;
 	half->ifname = engine_intern(e, in->s->ifname);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
 		take_side(e, f, in->half, 1, &in->s->dst);
+	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
+		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
 	f->peer_link = (uint8_t)(in->link - e->link);
 	if (in->kept != R_NONE) {
@@ -307,9 +324,9 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	int stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
 
 	half->flags |= H_TOLD;
+	if (in->s->state_flags & PF_FLAG_SLOPPY)
+		half->flags |= H_SLOPPY;
 	if (in->ins) {
-		if (in->s->state_flags & PF_FLAG_SLOPPY)
-			half->flags |= H_SLOPPY;
 		import_word(e, f);
 	} else if (stale) {
 		sendq_pend(e, f, in->half, PEND_UPD_C);
@@ -322,10 +339,13 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 /* A state whose name is new. */
 static enum reason take_new(struct engine *e, const struct incoming *in, struct flow **flow)
 {
-	struct flow *f = find_flow(e, in);
-	bool claimed = false, fresh = !f;
+	bool claimed = false, fresh, crowded;
+	struct flow *f = find_flow(e, in, &crowded);
 	enum reason r;
 
+	fresh = !f;
+	if (crowded)
+		return R_KEY_CLASH;
 	if (!f) {
 		f = new_flow(e, in, &r);
 		if (!f)
@@ -336,6 +356,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))
 			return R_OTHER_NAME;
 		claimed = f->flags & F_UNDECIDED;
+		if (claimed) /* before attach(): of a live flow a peer's numbers are not kept */
+			f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
 	}
 	r = attach(e, f, in);
 	if (r != R_NONE) {
@@ -351,7 +373,6 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 	}
 	if (claimed) {
 		/* found at our start and named by a peer: who carries it shows when we look */
-		f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
 		if (in->s->creatorid != e->config.hostid) {
 			f->flags |= F_REMOTE;
 			e->remote++;
@@ -411,11 +432,34 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	return r != R_NONE ? r : in->kept;
 }
 
+/* Where a refused name is remembered; another of the same slot is forgotten for it. */
+static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t creatorid)
+{
+	uint64_t mix = (id ^ creatorid) * 0x9e3779b97f4a7c15u;
+
+	return &e->refused[mix >> 32 & (REFUSED_MAX - 1)];
+}
+
+/*
+ * The state was refused a short while ago: asking for it again at each of its updates would never
+ * end (an UPD_C each second, answered by UPD_REQ, answered by UPD).
+ */
+bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid)
+{
+	const struct refused *r = refused_slot(e, id, creatorid);
+
+	return r->id == id && r->creatorid == creatorid && e->ds - r->ds < REFUSED_DS;
+}
+
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
 			 enum pf_layout layout, bool ins)
 {
 	struct incoming in = {
 		.link = &e->link[p->link], .peer = p, .s = s, .layout = layout, .ins = ins};
+	enum reason r = take_state(e, &in);
 
-	return take_state(e, &in);
+	if (r != R_NONE && r != R_STALE && !xlat_is_kept(r))
+		*refused_slot(e, s->id, s->creatorid) =
+			(struct refused){.id = s->id, .creatorid = s->creatorid, .ds = e->ds};
+	return r;
 }

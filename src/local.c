@@ -185,6 +185,24 @@ bool local_adopt(struct flow *f, const struct tuples *t)
 	return true;
 }
 
+/*
+ * A closed connection whose end was never told is not the one that has its ports now. NULL if so,
+ * and the old one has ended.
+ */
+static struct flow *still_same(struct engine *e, struct flow *f, const struct kernel_entry *k)
+{
+	const struct half *in = &f->half[HALF_IN], *out = &f->half[HALF_OUT];
+
+	if (f->proto != PROTO_TCP || k->tcp_state == CT_TCP_NONE ||
+	    k->tcp_state > CT_TCP_ESTABLISHED || in->state[0] < PF_TCP_FIN_WAIT_2 ||
+	    in->state[1] < PF_TCP_FIN_WAIT_2 || out->state[0] < PF_TCP_FIN_WAIT_2 ||
+	    out->state[1] < PF_TCP_FIN_WAIT_2)
+		return f;
+	f->flags |= F_LIVE; /* its end is our news */
+	local_gone(e, f);
+	return NULL;
+}
+
 /* The flow of a kernel entry. */
 static struct flow *find(const struct engine *e, const struct tuples *t)
 {
@@ -201,16 +219,18 @@ static struct flow *find(const struct engine *e, const struct tuples *t)
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now)
 {
-	struct flow *f = find(e, &entry->tuples);
+	bool ends = event == KERNEL_DESTROY;
+	struct flow *f = ends ? table_find(&e->table, &entry->tuples) : find(e, &entry->tuples);
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	engine_count(e, C_EVENTS);
-	if (event == KERNEL_DESTROY) {
+	if (f && !ends)
+		f = still_same(e, f, entry);
+	if (ends) {
 		/* an entry that was made anew meanwhile has another id */
 		if (f && f->flags & F_KERNEL &&
-		    (!entry->id || !f->node.word || entry->id == f->node.word ||
-		     f->flags & F_REMOTE))
+		    (!entry->id || !f->node.word || entry->id == f->node.word))
 			local_gone(e, f);
 	} else if (f) {
 		local_update(e, f, entry, caused_by_packet);
@@ -240,6 +260,8 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	if (f)
+		f = still_same(e, f, entry);
 	if (f)
 		dumped(e, f, entry);
 	else

@@ -14,6 +14,25 @@ enum {
 	RATE_BURST = 1000, /* states */
 };
 
+/* Makes room: whoever forges sources must not lock the real peers out. */
+static void forget_longest_silent(struct engine *e)
+{
+	struct peer *oldest = NULL;
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		struct peer *p = container_of(n, struct peer, node);
+
+		if (!oldest || p->heard < oldest->heard)
+			oldest = p;
+	}
+	if (!oldest)
+		return;
+	list_remove(&oldest->node);
+	free(oldest);
+	e->peer_count--;
+}
+
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr)
 {
 	struct list *n;
@@ -26,7 +45,7 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 			return p;
 	}
 	if (e->peer_count == PEERS_MAX)
-		return NULL;
+		forget_longest_silent(e);
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;

@@ -7,6 +7,8 @@
 
 #include "engine_internal.h"
 
+enum { LAST_WORDS_DS = 10 }; /* pf tells what happened within a second */
+
 /* ---- the other messages -------------------------------------------------------------------------
  */
 
@@ -25,7 +27,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (!m->id || !m->creatorid)
 		return R_CREATOR_ZERO;
 	if (!half) {
-		sendq_request(e, l, m->id, m->creatorid);
+		if (!import_refused_lately(e, m->id, m->creatorid))
+			sendq_request(e, l, m->id, m->creatorid);
 		return R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
@@ -35,7 +38,13 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		sendq_urgent(e);
 	}
 	if (stale < 2) {
-		import_word(e, f);
+		/* what was under way when we took it over from a pf, which says so again if it
+		 * really carries the flow; a Linux says it once */
+		if (f->flags & F_LIVE && f->flags & F_REMOTE && e->ds - f->told < LAST_WORDS_DS &&
+		    (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS)
+			f->heard = e->ds;
+		else
+			import_word(e, f);
 		commit_want(e, f);
 		refresh_arm(e, f);
 	}
@@ -83,7 +92,12 @@ static enum reason delete_half(struct engine *e, struct half *half)
 	table_unname(&e->table, f, h);
 	if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
 		return R_NONE;
-	if (!live) /* a closed one that is ours stays in the kernel until it runs out */
+	/* found at our start: whether it lives shows when we look, and then it is told anew */
+	if (f->flags & F_PROBE && f->flags & F_KERNEL && !closed)
+		return R_NONE;
+	/* a closed one that is ours stays until it runs out; under a kept one the entry is not its
+	 */
+	if (!live && !f->kept)
 		commit_delete(e, f);
 	engine_forget(e, f);
 	return R_NONE;

@@ -11,6 +11,9 @@
 
 enum {
 	SOON = 20,	/* ds until a flow is looked at whose carrier is not known */
+	RETRY = 50,	/* ds until a flow that could not be installed is tried again */
+	STEP_MIN = 100, /* ds between two looks at a young flow */
+	STEP_MAX = 6000,
 	DUE_MAX = 2048, /* timers served in one call */
 };
 
@@ -19,19 +22,33 @@ static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
 	return 10 * commit_seconds(e, f);
 }
 
-/* When the flow is to be looked at next. */
+/*
+ * When the flow is to be looked at next: after half of the peers' timeout, but sooner while it is
+ * young. So an INS that was lost is made up for within seconds where pf would repeat itself each
+ * second, and traffic that returns to an entry without an event is noticed within minutes.
+ */
 static uint32_t due_at(const struct engine *e, const struct flow *f)
 {
-	uint32_t whole = timeout_ds(e, f), again = whole / 8 > 10 ? whole / 8 : 10;
+	uint32_t whole = timeout_ds(e, f), step = e->ds - f->created, pause;
 	uint32_t base = (int32_t)(f->heard - f->told) > 0 ? f->heard : f->told;
 	uint32_t due;
 
 	if (f->flags & F_PROBE)
 		return f->checked + SOON;
-	if (!(f->flags & F_KERNEL)) /* not installed: it ends when its timeout is over */
-		return f->kept || f->flags & F_HELD ? f->heard + whole : f->checked + 50;
-	due = base + whole / 2;
-	return (int32_t)(f->checked - due) >= 0 ? f->checked + again : due;
+	if (!(f->flags & F_KERNEL)) { /* not installed: it ends when its timeout is over */
+		pause = f->checked - f->heard;
+		return f->kept || f->flags & F_HELD ? f->heard + whole
+						    : f->checked + (pause < RETRY ? RETRY : pause);
+	}
+	if (step < STEP_MIN)
+		step = STEP_MIN;
+	if (step > STEP_MAX)
+		step = STEP_MAX;
+	due = base + (step < whole / 2 ? step : whole / 2);
+	if ((int32_t)(f->checked - due) < 0)
+		return due;
+	pause = step < whole / 8 ? step : whole / 8;
+	return f->checked + (pause < 10 ? 10 : pause);
 }
 
 void refresh_arm(struct engine *e, struct flow *f)
@@ -135,6 +152,7 @@ void refresh_run(struct engine *e)
 		} else if (!(f->flags & F_KERNEL)) {
 			not_installed(e, f);
 		} else {
+			f->checked = e->ds; /* not due again within this batch */
 			flow[count++] = f;
 			if (count == ENGINE_BATCH) {
 				probe(e, flow, count);

@@ -9,8 +9,9 @@
 #include "outgoing.h"
 
 enum {
-	LIVE_RATE = 50000,  /* states a second; real kernels lose packets silently above 100,000 */
-	LIVE_BURST = 2000,  /* states that may leave without a pause */
+	LIVE_RATE = 50000, /* states a second, an UPD_C is a third of one; real kernels lose packets
+			      silently above 100,000 */
+	LIVE_BURST = 2000, /* states that may leave without a pause */
 	FLUSH_FLOWS = 1000, /* flows looked at in one flush */
 };
 
@@ -47,8 +48,13 @@ static void dequeue(struct engine *e, struct flow *f)
 /* A half without a name has nothing to be told under. PEND_INS covers what is less than it. */
 void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what)
 {
-	unsigned all = pending(f, half) | what;
+	unsigned all;
 
+	/* told as a state that pf learns by itself: an update would put made-up numbers into it */
+	if (what & PEND_UPD_C && f->proto == PROTO_TCP &&
+	    (f->half[half].flags & (H_TOLD | H_SLOPPY | H_NUMBERS)) == H_TOLD)
+		what = (what & ~(unsigned)PEND_UPD_C) | PEND_DEL | PEND_INS;
+	all = pending(f, half) | what;
 	if (!what || !(f->half[half].flags & H_PRESENT))
 		return;
 	if (all & PEND_INS)
@@ -263,6 +269,10 @@ static void flush_link(struct engine *e, unsigned link, struct flow **batch, siz
 		flush_dialect(e, link, dialect_get(DIALECT_FREEBSD_13), batch, n, false);
 		flush_dialect(e, link, dialect_get(DIALECT_OPENBSD), batch, n, false);
 	}
+	if (l->up) {
+		e->counters.done[C_INS_ACK_OUT] += l->acks.count;
+		e->counters.done[C_UPD_REQ_OUT] += l->requests.count;
+	}
 	l->acks.count = l->requests.count = 0;
 }
 
@@ -347,40 +357,48 @@ static bool never_told(struct engine *e, struct flow *f)
 	return true;
 }
 
-/* How many states of full size may leave now. */
+#define THIRD_NS (NS_PER_S / LIVE_RATE / 3)
+
+/* What a half has to say, in thirds of a full state. */
+static unsigned thirds_of(unsigned pend)
+{
+	if (pend & (PEND_INS | PEND_UPD))
+		return 3;
+	return pend & PEND_UPD_C ? 1 : 0;
+}
+
+/* How many thirds of a state may leave now. */
 static size_t allowance(struct engine *e)
 {
 	uint64_t burst = LIVE_BURST * (NS_PER_S / LIVE_RATE);
 
 	if (e->tokens_at + burst < e->now)
 		e->tokens_at = e->now - burst;
-	return e->tokens_at < e->now ? (size_t)((e->now - e->tokens_at) / (NS_PER_S / LIVE_RATE))
-				     : 0;
+	return e->tokens_at < e->now ? (size_t)((e->now - e->tokens_at) / THIRD_NS) : 0;
 }
 
 void sendq_flush(struct engine *e)
 {
 	struct flow *batch[FLUSH_FLOWS];
-	size_t n = 0, states = 0, may = allowance(e);
+	size_t n = 0, thirds = 0, may = allowance(e);
 	bool heard = anybody(e);
 	struct list *at, *next;
 
 	e->flush_at = NEVER;
 	list_for_each_safe (at, next, &e->queue) {
 		struct flow *f = container_of(at, struct flow, queue);
-		unsigned full = (f->pend & 15 & (PEND_INS | PEND_UPD) ? 1u : 0) +
-				(f->pend >> 4 & (PEND_INS | PEND_UPD) ? 1u : 0);
+		unsigned cost = thirds_of(f->pend & PEND_ALL) + thirds_of(f->pend >> 4);
 
-		if (n == FLUSH_FLOWS || (full && states + full > may)) {
+		if (n == FLUSH_FLOWS || (cost && thirds + cost > may)) {
 			e->flush_at = e->now + 5 * NS_PER_MS;
 			break;
 		}
 		if (never_told(e, f))
 			continue;
-		states += full;
+		thirds += cost;
 		batch[n++] = f;
 	}
-	e->tokens_at += states * (NS_PER_S / LIVE_RATE);
+	e->tokens_at += thirds * THIRD_NS;
 	for (unsigned i = 0; i < e->links; i++)
 		flush_link(e, i, batch, n);
 	for (size_t i = 0; i < n; i++)

@@ -150,7 +150,7 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 			return R_AF_TO;
 		}
 	}
-	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL)
+	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL || s->proto == PROTO_SCTP)
 		return R_PROTOCOL;
 	if (!key_read(&s->key[PF_WIRE], s, &wire_from, &wire_to, &type) ||
 	    !key_read(&s->key[PF_STACK], s, &stack_from, &stack_to, &stack_type) ||

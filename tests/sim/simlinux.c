@@ -142,9 +142,9 @@ static void configure(struct fw *f)
 	struct engine_config *c = &f->lin->config;
 	enum fw_kind pf = FW_LINUX;
 
-	for (unsigned i = 0; i < sim.fws; i++)
-		if (sim.fw[i].kind != FW_LINUX)
-			pf = sim.fw[i].kind;
+	for (unsigned i = 0; i < sim.scenario->fws; i++)
+		if (sim.scenario->fw[i] != FW_LINUX)
+			pf = sim.scenario->fw[i];
 	*c = (struct engine_config){.hostid = 0x0a000000u + (unsigned)f->index * 0x1111u + 1,
 				    .links = 1};
 	c->link[0] = (struct link_config){.name = "sync", .flush_ms = 20, .bulk_rate = 20000};

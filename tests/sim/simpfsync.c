@@ -215,6 +215,9 @@ void pfsync_removed(struct pf *p, struct pfs *s)
 	struct pfqueue *q = queue_of(p, s);
 	bool told = s->queued != Q_INS;
 
+	sim_trace("node %d (pf): port %u removed id %llx/%x timeout %u", p->fw->index,
+		  s->key[PF_STACK].port[s->direction == PF_OUT], (unsigned long long)s->id,
+		  s->creatorid, s->timeout);
 	forget(p, s);
 	if (!told)
 		return;
@@ -395,6 +398,9 @@ static void import(struct pf *p, const struct pf_state *m, bool ins)
 	if (m->expire && m->expire < whole)
 		like.base = sim.now - (whole - m->expire) * S;
 	s = pf_add(p, &like);
+	sim_trace("node %d (pf): port %u %s %s id %llx/%x", p->fw->index,
+		  m->key[PF_STACK].port[m->direction == PF_OUT], m->direction == PF_IN ? "in" : "out",
+		  s ? "imported" : "refused", (unsigned long long)m->id, m->creatorid);
 	if (s && ins && m->state_flags & PF_FLAG_ACK) {
 		struct pfqueue *q = queue_of(p, s);
 
@@ -464,6 +470,10 @@ static void take_ids(struct pf *p, struct section *sec)
 		struct pfs *s = pf_by_name(p, m.id, m.creatorid);
 
 		if (sec->action == ACT_DEL_C) {
+			if (s)
+				sim_trace("node %d (pf): port %u deleted id %llx/%x", p->fw->index,
+					  s->key[PF_STACK].port[s->direction == PF_OUT],
+					  (unsigned long long)s->id, s->creatorid);
 			if (s)
 				forget(p, s);
 		} else if (sec->action == ACT_UPD_REQ && !m.id && !m.creatorid) {

@@ -140,6 +140,7 @@ static void wire_good(void)
 
 static void pf_fault(struct fw *f, unsigned kind)
 {
+	sim.trouble = sim.now;
 	if (kind == FAULT_NAME) {
 		f->pf->hostid = (uint32_t)sim_random() | 1;
 		sim_trace("node %d has a new creatorid", f->index);
@@ -345,6 +346,7 @@ static void draw(void)
 	if (sim.faults)
 		sim.established = established[sim_below(3)];
 	sim.timeouts.seconds[PFTM_TCP_ESTABLISHED] = sim.established;
+	sim.timeouts.seconds[PFTM_TCP_CLOSING] = 120;
 	sim.recovery = (sim.established + 40) * S;
 	sim.told_dialect = sim_chance(50);
 	sim.wanted = 2 + (unsigned)sim_below(sim.scenario->flows);
@@ -409,7 +411,7 @@ static void silence(void)
 	for (size_t i = 0; i < sim.conns; i++)
 		sim.conn[i].ends_at = sim.conn[i].phase == CONN_OVER ? sim.conn[i].ends_at : NEVER;
 	/* what was closed has to be over, and a return must have shown itself */
-	sim_run(sim.now + (sim.established > 100 ? sim.established + 60 : 160) * S);
+	sim_run(sim.now + (sim.hung ? 460 : sim.established > 100 ? sim.established + 60 : 160) * S);
 	check_everywhere();
 	check_silence_begin();
 	sim_run(sim.now + window);

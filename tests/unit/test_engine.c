@@ -379,13 +379,14 @@ static void exists_already(void)
 	m = node_entry(&n, &t);
 	if (CHECK(m != NULL))
 		CHECK(m->k.tcp_flags[0] & m->k.tcp_flags[1] & CT_TCP_FLAG_LIBERAL);
-	/* of another translation: made anew */
+	/* of another translation: what the kernel has by itself stays */
 	nat = other;
 	tuples_snat(&nat, 2, 50000);
 	node_plant(&n, &other, CT_TCP_ESTABLISHED, CT_STATUS_SEEN_REPLY, 100)->mute = true;
 	fake_tells(&pf, &n, &nat, 20);
-	CHECK(node_entry(&n, &nat) != NULL);
-	CHECK(node_entry(&n, &other) == NULL);
+	CHECK(node_entry(&n, &nat) == NULL);
+	CHECK(node_entry(&n, &other) != NULL);
+	CHECK_EQ(node_refused(&n, R_KERNEL_CLASH), 1);
 	/* the reply tuple belongs to a flow that lives: that one stays */
 	clash = tuples_v4(PROTO_TCP, 11, 7);
 	tuples_snat(&clash, 2, 60000);
@@ -395,7 +396,7 @@ static void exists_already(void)
 	fake_tells(&pf, &n, &nat, 30);
 	CHECK(node_entry(&n, &clash) != NULL);
 	CHECK(node_entry(&n, &nat) == NULL);
-	CHECK(node_refused(&n, R_KERNEL_CLASH) >= 1);
+	CHECK(node_refused(&n, R_KERNEL_CLASH) >= 2);
 	end();
 }
 

@@ -161,9 +161,8 @@ static void random_end(struct endpoint *e, int family)
 
 static struct tuples random_flow(void)
 {
-	static const uint8_t protos[] = {PROTO_TCP,    PROTO_UDP,  PROTO_ICMP,
-					 PROTO_ICMPV6, PROTO_SCTP, 47};
-	struct tuples t = {.proto = protos[check_below(6)]};
+	static const uint8_t protos[] = {PROTO_TCP, PROTO_UDP, PROTO_ICMP, PROTO_ICMPV6, 47};
+	struct tuples t = {.proto = protos[check_below(sizeof(protos))]};
 
 	t.family = t.proto == PROTO_ICMP ? 4 : t.proto == PROTO_ICMPV6 || check_below(2) ? 6 : 4;
 	random_end(&t.end[ORIG_SRC], t.family);
