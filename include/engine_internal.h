@@ -181,6 +181,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
 void import_word(struct engine *e, struct flow *f);
+bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
 
 /* receive.c */
@@ -210,6 +211,8 @@ void bulk_ask(struct engine *e, struct link *l, bool now);
 void bulk_on_request(struct engine *e, struct link *l);
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
 void bulk_on_states(struct engine *e, struct link *l);
+void bulk_on_peer(struct engine *e, struct link *l);
+bool bulk_idle(const struct engine *e);
 void bulk_run(struct engine *e);
 uint64_t bulk_next(const struct engine *e);
 void bulk_walk(struct engine *e, unsigned what);
@@ -230,7 +233,7 @@ bool refresh_lives(struct engine *e, struct flow *f);
 /* peer.c */
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr);
 bool peer_heard(struct engine *e, struct peer *p, uint8_t version);
-void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
+bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
 bool peer_rate_ok(struct engine *e, struct peer *p);
 void peer_look(struct engine *e);

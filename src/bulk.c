@@ -64,7 +64,8 @@ void bulk_ask(struct engine *e, struct link *l, bool now)
 {
 	if (!l->up || l->config.mode == MODE_SEND_ONLY)
 		return;
-	if (!now && (l->bulk != BULK_IDLE || (l->asked_at && e->now - l->asked_at < 5 * NS_PER_S)))
+	if (!now && (l->bulk != BULK_IDLE ||
+		     (l->asked_at && !l->bulk_failed && e->now - l->asked_at < 5 * NS_PER_S)))
 		return;
 	l->bulk = BULK_ASKED;
 	l->bulk_failed = false;
@@ -72,8 +73,17 @@ void bulk_ask(struct engine *e, struct link *l, bool now)
 	send_request(e, l);
 }
 
+/* A peer is there that was not: it has not heard what we asked before. */
+void bulk_on_peer(struct engine *e, struct link *l)
+{
+	if (l->bulk == BULK_ASKED && l->up && l->asked_at != e->now)
+		send_request(e, l);
+	else
+		bulk_ask(e, l, false);
+}
+
 /* No link still waits for an answer to what it asked at the start. Two tries are waited for. */
-static bool all_idle(const struct engine *e)
+bool bulk_idle(const struct engine *e)
 {
 	for (size_t i = 0; i < e->links; i++)
 		if (e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
@@ -100,7 +110,7 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 	engine_count(e, good ? C_BULK_DONE : C_BULK_FAILED);
 	engine_note(e, &(struct note){.kind = good ? NOTE_BULK_DONE : NOTE_BULK_FAILED,
 				      .link = (int)(l - e->link)});
-	if (good && all_idle(e)) /* FreeBSD may send states behind its END */
+	if (good && bulk_idle(e)) /* FreeBSD may send states behind its END */
 		engine_wake(&e->decide_at, e->now + 300 * NS_PER_MS);
 }
 
@@ -108,7 +118,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 {
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
-	peer_hostid(e, p, m->creatorid);
+	(void)peer_hostid(e, p, m->creatorid);
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
@@ -150,8 +160,10 @@ void bulk_on_request(struct engine *e, struct link *l)
 	engine_count(e, C_BULK_REQUEST_IN);
 	/* it began anew, and a FreeBSD that still waits for its answer withholds half of its states
 	 */
-	if (!l->asked_at || e->now - l->asked_at > 10 * NS_PER_S)
+	if (!l->asked_at || l->bulk_failed || e->now - l->asked_at > 10 * NS_PER_S)
 		bulk_ask(e, l, false);
+	else if (l->bulk == BULK_ASKED && l->tries > 2)
+		l->tries = 2; /* now there is somebody who will answer */
 	if (a->active && a->started) {
 		a->again = true;
 		return;
@@ -217,8 +229,9 @@ static void answer_run(struct engine *e, struct link *l)
 	size_t n = 0, want = sizeof(flow) / sizeof(flow[0]);
 	bool last = false;
 
-	/* what the start found is told under the names that peers gave it; they are asked first */
-	if (!a->active || e->now < a->next_at || e->undecided || !l->up)
+	/* what the start found and nobody has named yet is told later: two nodes that start
+	 * together must not wait for each other */
+	if (!a->active || e->now < a->next_at || !l->up)
 		return;
 	for (int d = 0; d < DIALECT_COUNT; d++)
 		if (l->dialects & 1u << d &&
@@ -272,7 +285,8 @@ static void retell(struct engine *e, struct flow *f)
 		sendq_pend(e, f, HALF_IN, PEND_DEL | PEND_INS);
 		sendq_pend(e, f, HALF_OUT, PEND_DEL | PEND_INS);
 	} else if (e->walk & WALK_RETELL) {
-		sendq_pend_told(e, f, PEND_UPD_C);
+		/* who has cleared has nothing that could be updated */
+		sendq_pend_told(e, f, e->walk & WALK_CLEAR ? PEND_INS : PEND_UPD_C);
 	}
 }
 
@@ -289,8 +303,9 @@ static void walk_flow(struct engine *e, struct flow *f)
 			return;
 	}
 	if (e->walk & WALK_ANNOUNCE && f->flags & F_UNDECIDED) {
-		/* whether its traffic passes here shows when we look; a standby never kills */
-		f->flags = (uint16_t)((f->flags & ~(F_UNDECIDED | F_LIVE)) | F_PROBE);
+		f->flags &= (uint16_t)~F_UNDECIDED;
+		if (!(f->flags & F_LIVE)) /* whether its traffic passes here shows when we look */
+			f->flags |= F_PROBE;
 		f->checked = e->ds;
 		announce_name(e, f);
 		sendq_pend_told(e, f, 0);
@@ -333,7 +348,7 @@ void bulk_decide(struct engine *e)
 {
 	if (!e->undecided || e->now < e->decide_at || !e->first_dump_done)
 		return;
-	if (!all_idle(e) || first_try_lost(e)) {
+	if (!bulk_idle(e) || first_try_lost(e)) {
 		e->decide_at = e->now + 100 * NS_PER_MS;
 		return;
 	}
@@ -369,7 +384,7 @@ uint64_t bulk_next(const struct engine *e)
 			continue;
 		if (l->bulk != BULK_IDLE)
 			engine_wake(&next, l->bulk_at);
-		if (l->answer.active && !e->undecided)
+		if (l->answer.active)
 			engine_wake(&next, l->answer.next_at);
 	}
 	return next;

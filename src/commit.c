@@ -191,6 +191,8 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		engine_count(e, C_COMMIT_REPLACED);
 	}
 	status = op.entry.status & (CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED);
+	if (same && op.entry.has_timeout && op.entry.timeout > want.timeout)
+		want.timeout = op.entry.timeout; /* it may be alive: not cut short */
 	op = (struct kernel_op){.verb = same ? KERNEL_CHANGE : KERNEL_CREATE, .entry = want};
 	if (same)
 		op.entry.status |= status;
@@ -200,6 +202,10 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		return;
 	}
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
+	if (same) { /* it may be alive: that shows when we look */
+		f->flags |= F_PROBE;
+		f->checked = e->ds;
+	}
 	in_kernel(e, f, &op.entry); /* with the bits that it had */
 }
 

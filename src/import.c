@@ -14,7 +14,7 @@
 
 /* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember.
  */
-static bool made_up(const struct pf_peer *p)
+bool import_made_up(const struct pf_peer *p)
 {
 	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !(p->wscale & 15) && !p->mss &&
 	       !p->seqdiff;
@@ -38,10 +38,10 @@ static void take_side(struct engine *e, struct flow *f, int h, int side, const s
 
 	half->state[side] = p->state;
 	/* our sloppy state was lost, or replaced: this one follows the sequence */
-	if (f->proto == PROTO_TCP && !made_up(p) && !(half->flags & H_NUMBERS))
+	if (f->proto == PROTO_TCP && !import_made_up(p) && !(half->flags & H_NUMBERS))
 		half->flags &= (uint8_t)~H_SLOPPY;
 	if (f->proto != PROTO_TCP || f->flags & F_LIVE ||
-	    (made_up(p) && !(half->flags & H_NUMBERS)))
+	    (import_made_up(p) && !(half->flags & H_NUMBERS)))
 		return;
 	if (!flow_extra(f)) {
 		e->counters.refused[R_NO_MEMORY]++;
@@ -80,6 +80,10 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 			break;
 		}
 	}
+	if (!numbers &&
+	    half->flags & H_NUMBERS) /* of a side that lags behind, too: no others are known */
+		for (int side = 0; side < 2; side++)
+			f->extra->num[h][side] = *in[side];
 	if (stale == 2)
 		return stale;
 	half->timeout = stale ? pf_timeout_of(f->proto, half->state[0], half->state[1], timeout)
@@ -221,14 +225,21 @@ static void drop_half(struct engine *e, struct flow *f, int h)
 	}
 }
 
-/* A second name for a half that has one. The lower name wins, the higher one if it insists. */
+/*
+ * A second name for a half that has one. That of the other half's creator wins: it has the flow,
+ * and the other name was made up for a half that it had not told yet. Else the lower name wins, the
+ * higher one if it insists.
+ */
 static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
-	struct half *half = &f->half[in->half];
+	struct half *half = &f->half[in->half], *other = &f->half[!in->half];
 	bool lower = in->s->creatorid != half->node.word ? in->s->creatorid < half->node.word
 							 : in->s->id != half->id;
 	bool told = half->flags & H_TOLD;
 
+	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
+	    half->node.word != in->s->creatorid)
+		lower = true;
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
@@ -281,6 +292,10 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		take_side(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
 		take_side(e, f, in->half, 1, &in->s->dst);
+	if (half->flags & H_NUMBERS) {
+		f->extra->num[in->half][0] = in->s->src;
+		f->extra->num[in->half][1] = in->s->dst;
+	}
 	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
 		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
@@ -332,6 +347,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		sendq_pend(e, f, in->half, PEND_UPD_C);
 		sendq_urgent(e);
 		return R_STALE;
+	} else if (in->link->bulk != BULK_RECEIVING && !(f->flags & F_LIVE)) {
+		f->heard = e->ds;
 	}
 	return R_NONE;
 }
@@ -382,6 +399,11 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		refresh_arm(e, f);
 	} else if (in->ins || fresh) {
 		import_word(e, f);
+	} else if (f->flags & F_LIVE && f->proto == PROTO_TCP &&
+		   !(f->half[in->half].flags & (H_SLOPPY | H_RAW))) {
+		/* not told before we took the flow over, and stale as the other half was */
+		sendq_pend(e, f, in->half, PEND_DEL | PEND_INS);
+		f->flags |= F_TAKEN;
 	}
 	*flow = f;
 	return R_NONE;
@@ -427,7 +449,11 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	}
 	if (in->kept == R_NONE && in->s->state_flags & PF_FLAG_ACK)
 		f->half[in->half].flags |= H_ACK;
-	commit_want(e, f);
+	/* a bulk update tells what there is, not that it lives: a timeout that is written because
+	 * of it would hide the packets that have passed here since the last look */
+	if (in->ins || !half || !(f->flags & F_KERNEL) || in->link->bulk != BULK_RECEIVING ||
+	    f->half[in->half].flags & H_ACK)
+		commit_want(e, f);
 	refresh_arm(e, f);
 	return r != R_NONE ? r : in->kept;
 }

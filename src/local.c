@@ -6,8 +6,9 @@
 #include "engine_internal.h"
 
 enum {
-	LATER = 12,   /* ds; the kernel tells whole seconds */
-	EARLIER = 30, /* an event may have lain in its queue for a while */
+	LATER = 12,	   /* ds; the kernel tells whole seconds */
+	EARLIER = 30,	   /* an event may have lain in its queue for a while */
+	UNKNOWN = 1 << 26, /* an expiry further off is none */
 };
 
 /*
@@ -19,6 +20,8 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 {
 	int32_t moved = (int32_t)(e->ds + 10 * k->timeout - f->expires);
 
+	if ((int32_t)(f->expires - e->ds) > UNKNOWN)
+		return false;
 	return k->has_timeout && (moved > LATER || moved < -EARLIER);
 }
 
@@ -115,7 +118,8 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
 		return;
 	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses */
 	traffic = traffic || (!was_assured && !was_live && f->flags & F_ASSURED);
-	rose = raise(e, f);
+	/* what a peer told is not raised by the entry that was made of it: nothing is echoed */
+	rose = (was_live || traffic) && raise(e, f);
 	if (!was_live && traffic) {
 		local_take_over(e, f);
 	} else if (rose && !(f->flags & F_UNDECIDED)) {
@@ -124,7 +128,11 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
 	refresh_arm(e, f);
 }
 
-static void begin(struct engine *e, const struct kernel_entry *k, bool undecided)
+/*
+ * A flow that is new to us. live: traffic of it was seen. Undecided ones wait for the peers to name
+ * them; those without a sign of traffic are not ours to delete anywhere: a standby never kills.
+ */
+static void begin(struct engine *e, const struct kernel_entry *k, bool undecided, bool live)
 {
 	enum reason r = announce_check(e, k);
 	struct flow *f;
@@ -139,7 +147,8 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
 		return;
 	}
 	f->created = f->told = f->heard = f->checked = e->ds;
-	f->flags |= F_LIVE;
+	if (live)
+		f->flags |= F_LIVE;
 	learn(e, f, k);
 	(void)raise(e, f);
 	if (undecided) {
@@ -216,6 +225,41 @@ static struct flow *find(const struct engine *e, const struct tuples *t)
 	return NULL;
 }
 
+/* At the start, while peers are about to tell their names for what the kernel has already. */
+static bool named_soon(const struct engine *e)
+{
+	return e->undecided && !bulk_idle(e);
+}
+
+/*
+ * An entry ran out before its time: it is one that we have written anew meanwhile, of which we
+ * know no id. Then there is one still.
+ */
+static bool made_anew(struct engine *e, struct flow *f, const struct kernel_entry *gone)
+{
+	struct kernel_op op = {.verb = KERNEL_GET, .entry.tuples = gone->tuples};
+
+	if (gone->has_timeout || (int32_t)(f->expires - e->ds) <= LATER)
+		return false;
+	e->ops.kernel(e->ctx, &op, 1);
+	if (op.error || !tuples_equal(&op.entry.tuples, &gone->tuples))
+		return false;
+	f->node.word = op.entry.id;
+	return true;
+}
+
+/*
+ * The kernel made room in a full table: the entry went before its time and nobody asked for it. The
+ * connection has not ended, and whoever else knows it may carry it on.
+ */
+static bool evicted(const struct flow *f, const struct kernel_entry *k)
+{
+	bool closed = f->proto == PROTO_TCP && f->half[HALF_IN].state[0] >= PF_TCP_FIN_WAIT_2 &&
+		      f->half[HALF_IN].state[1] >= PF_TCP_FIN_WAIT_2;
+
+	return k->has_timeout && !closed && !f->kept;
+}
+
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now)
 {
@@ -230,12 +274,17 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 	if (ends) {
 		/* an entry that was made anew meanwhile has another id */
 		if (f && f->flags & F_KERNEL &&
-		    (!entry->id || !f->node.word || entry->id == f->node.word))
-			local_gone(e, f);
+		    (!entry->id || !f->node.word || entry->id == f->node.word) &&
+		    !made_anew(e, f, entry)) {
+			if (caused_by_packet && evicted(f, entry))
+				engine_forget(e, f);
+			else
+				local_gone(e, f);
+		}
 	} else if (f) {
 		local_update(e, f, entry, caused_by_packet);
 	} else {
-		begin(e, entry, e->undecided && event == KERNEL_UPDATE);
+		begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true);
 	}
 }
 
@@ -265,7 +314,7 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 	if (f)
 		dumped(e, f, entry);
 	else
-		begin(e, entry, e->undecided);
+		begin(e, entry, e->undecided, !e->undecided);
 }
 
 void engine_on_dump_end(struct engine *e, bool complete, uint64_t now)

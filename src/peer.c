@@ -70,7 +70,8 @@ bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
 	return appears;
 }
 
-void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
+/* A creator was seen; true if it is new: the peer, or one that it knows, began anew. */
+bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
 {
 	size_t n = sizeof(p->hostid) / sizeof(p->hostid[0]);
 
@@ -83,9 +84,10 @@ void peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
 	}
 	for (size_t i = 0; i < n; i++)
 		if (p->hostid[i] == hostid)
-			return;
+			return false;
 	memmove(&p->hostid[1], &p->hostid[0], (n - 1) * sizeof(p->hostid[0]));
 	p->hostid[0] = hostid;
+	return true;
 }
 
 /* Full states show what it speaks. Where the configuration says auto, we follow. */

@@ -12,6 +12,19 @@ enum { LAST_WORDS_DS = 10 }; /* pf tells what happened within a second */
 /* ---- the other messages -------------------------------------------------------------------------
  */
 
+/* We have taken the flow over, and its states are about to be replaced at the peers. */
+static bool replacing(const struct flow *f)
+{
+	return f->flags & F_LIVE && f->pend & (PEND_DEL | PEND_DEL << 4);
+}
+
+/* We carry the flow and told so a moment ago, or are about to. */
+static bool lately(const struct engine *e, const struct flow *f)
+{
+	return replacing(f) ||
+	       (f->flags & F_LIVE && f->flags & F_REMOTE && e->ds - f->told < LAST_WORDS_DS);
+}
+
 static enum reason take_upd_c(struct engine *e, struct link *l, const struct peer *p,
 			      const struct msg_upd_c *m)
 {
@@ -19,6 +32,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	uint8_t timeouts = d ? d->timeouts : dialect_get(DIALECT_FREEBSD_15)->timeouts;
 	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
+	bool before, numbers; /* it spoke just before we did; it follows the sequence */
 	struct flow *f;
 	int stale;
 
@@ -32,6 +46,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
+	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
 	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
 	if (stale) {
 		sendq_pend(e, f, half_index(half), PEND_UPD_C);
@@ -39,12 +55,16 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	}
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
-		 * really carries the flow; a Linux says it once */
-		if (f->flags & F_LIVE && f->flags & F_REMOTE && e->ds - f->told < LAST_WORDS_DS &&
-		    (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS)
-			f->heard = e->ds;
-		else
+		 * really carries the flow; a Linux says it once, without numbers */
+		if (!lately(e, f) || (!numbers && !before))
 			import_word(e, f);
+		else
+			f->heard = e->ds;
+		/* a pf that answers our refresh with numbers has not got the sloppy state */
+		if (lately(e, f) && numbers && !before && !(half->flags & (H_SLOPPY | H_RAW))) {
+			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
+			f->flags |= F_TAKEN;
+		}
 		commit_want(e, f);
 		refresh_arm(e, f);
 	}
@@ -186,6 +206,10 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 			refuse(e, p, take_delete(e, state.id, state.creatorid), &state);
 			continue;
 		}
+		/* a FreeBSD that began anew withholds its request until it is asked itself */
+		if (ins && state.creatorid && state.creatorid != e->config.hostid &&
+		    peer_hostid(e, p, state.creatorid))
+			bulk_ask(e, l, false);
 		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
 		refuse(e, p, import_state(e, p, &state, s->layout, ins), &state);
 	}
@@ -303,6 +327,7 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	struct packet packet;
 	struct section s;
 	enum reason r;
+	bool appears;
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
@@ -329,13 +354,15 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 		engine_refuse(e, R_NO_MEMORY, NULL, NULL);
 		return;
 	}
-	if (peer_heard(e, p, packet.version)) {
+	appears = peer_heard(e, p, packet.version);
+	if (appears) {
 		engine_note(e, &(struct note){.kind = NOTE_PEER_APPEARED,
 					      .link = (int)link,
 					      .peer = &p->addr});
-		bulk_ask(e, l, false);
 		bulk_walk(e, WALK_REPLACE);
 	}
+	if (packet.version == PFSYNC_VERSION_OPENBSD) /* one layout has that version */
+		peer_dialect(e, p, LAYOUT_OPENBSD);
 	while (packet_next(&packet, &s)) {
 		engine_note(e, &(struct note){.kind = NOTE_RECEIVED,
 					      .action = s.action,
@@ -349,4 +376,6 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	}
 	if (packet.error != R_NONE)
 		engine_refuse(e, packet.error, p, NULL);
+	if (appears) /* unless that packet was the answer already */
+		bulk_on_peer(e, l);
 }

@@ -10,8 +10,9 @@
 #include "engine_internal.h"
 
 enum {
-	SOON = 20,	/* ds until a flow is looked at whose carrier is not known */
-	RETRY = 50,	/* ds until a flow that could not be installed is tried again */
+	SOON = 35,  /* ds until a flow is looked at whose carrier is not known; what is less than
+		     * the slack of local_touched() after the last look is not seen */
+	RETRY = 50, /* ds until a flow that could not be installed is tried again */
 	STEP_MIN = 100, /* ds between two looks at a young flow */
 	STEP_MAX = 6000,
 	DUE_MAX = 2048, /* timers served in one call */
@@ -64,6 +65,21 @@ static bool tuples_same(const struct flow *f, const struct tuples *t)
 	return tuples_equal(&mine, t);
 }
 
+/*
+ * What refreshes a state: UPD_C. But of a state that it lacks a FreeBSD up to 14 keeps its request
+ * back until something else pushes it, an idle one for ever (observed on 12.1). A full update it
+ * takes as it is, known or not, and at this pace the size does not matter.
+ */
+static unsigned refresh_by(const struct engine *e)
+{
+	static const unsigned slow = 1u << DIALECT_FREEBSD_13 | 1u << DIALECT_FREEBSD_14;
+
+	for (size_t i = 0; i < e->links; i++)
+		if (e->link[i].dialects & slow)
+			return PEND_UPD;
+	return PEND_UPD_C;
+}
+
 /* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
@@ -84,7 +100,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	if (traffic && f->flags & F_LIVE) {
 		local_update(e, f, k, true);
 		engine_count(e, C_REFRESHED);
-		sendq_pend_told(e, f, PEND_UPD_C);
+		sendq_pend_told(e, f, refresh_by(e));
 	} else if (traffic) {
 		local_update(e, f, k, true);
 	}

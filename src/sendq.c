@@ -211,6 +211,20 @@ static void put(struct engine *e, unsigned link, struct builder *b, struct flow 
 	}
 }
 
+/*
+ * The deletion of a state that is inserted again: in the same packet, for they must not overtake
+ * each other on their way, nor one be lost without the other.
+ */
+static void put_deletion(struct engine *e, unsigned link, struct builder *b, struct flow *f, int h)
+{
+	size_t need = dialect_message_size(b->dialect->version, ACT_DEL_C, LAYOUT_NONE) +
+		      pfstate_size(b->dialect->layout) + 2 * PFSYNC_SUBHEADER_LEN;
+
+	if (writer_left(&b->w) < need)
+		(void)sendq_packet(e, link, b);
+	put(e, link, b, f, h, PEND_DEL);
+}
+
 static void put_ids(struct engine *e, unsigned link, struct builder *b, const struct ids *ids,
 		    enum pf_action action)
 {
@@ -243,10 +257,18 @@ static void flush_dialect(struct engine *e, unsigned link, const struct dialect 
 	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
 		if (!(all & order[o]) || (!states && order[o] & (PEND_INS | PEND_UPD)))
 			continue;
-		for (size_t i = 0; i < n; i++)
-			for (int h = HALF_IN; h <= HALF_OUT; h++)
-				if (pending(batch[i], h) & order[o])
-					put(e, link, &b, batch[i], h, order[o]);
+		for (size_t i = 0; i < n; i++) {
+			for (int h = HALF_IN; h <= HALF_OUT; h++) {
+				unsigned what = pending(batch[i], h);
+				bool both = states && what & PEND_DEL && what & PEND_INS;
+
+				if (!(what & order[o]) || (both && order[o] == PEND_DEL))
+					continue;
+				if (both && order[o] == PEND_INS)
+					put_deletion(e, link, &b, batch[i], h);
+				put(e, link, &b, batch[i], h, order[o]);
+			}
+		}
 	}
 	put_ids(e, link, &b, &l->requests, ACT_UPD_REQ);
 	(void)sendq_packet(e, link, &b);

@@ -10,7 +10,8 @@ enum { SEEDS = 200, TWICE_EVERY = 20 };
 
 struct sim sim;
 
-/* ---- chance ----------------------------------------------------------------------------------- */
+/* ---- chance -----------------------------------------------------------------------------------
+ */
 
 uint64_t sim_random(void)
 {
@@ -31,7 +32,8 @@ bool sim_chance(unsigned percent)
 	return sim_below(100) < percent;
 }
 
-/* ---- trace ------------------------------------------------------------------------------------ */
+/* ---- trace ------------------------------------------------------------------------------------
+ */
 
 void sim_mix(uint64_t what)
 {
@@ -83,7 +85,8 @@ void *sim_grow(void *p, size_t *room, size_t used, size_t size)
 	return p;
 }
 
-/* ---- clock ------------------------------------------------------------------------------------ */
+/* ---- clock ------------------------------------------------------------------------------------
+ */
 
 static uint64_t node_next(const struct fw *f)
 {
@@ -125,7 +128,8 @@ void sim_run(uint64_t until)
 		sim.now = until;
 }
 
-/* ---- seeds ------------------------------------------------------------------------------------ */
+/* ---- seeds ------------------------------------------------------------------------------------
+ */
 
 static bool run_seed(const struct scenario *sc, uint64_t seed, bool verbose)
 {
@@ -147,8 +151,9 @@ static bool run_seed(const struct scenario *sc, uint64_t seed, bool verbose)
 			pf_free(&sim.fw[i]);
 	}
 	if (sim.failed)
-		printf("%s seed %llu: %s; replay: sim --scenario %s --seed %llu --verbose\n", sc->name,
-		       (unsigned long long)seed, sim.what, sc->name, (unsigned long long)seed);
+		printf("%s seed %llu: %s; replay: sim --scenario %s --seed %llu --verbose\n",
+		       sc->name, (unsigned long long)seed, sim.what, sc->name,
+		       (unsigned long long)seed);
 	return !sim.failed;
 }
 
@@ -169,8 +174,9 @@ static int usage(void)
 {
 	const struct scenario *sc;
 
-	fprintf(stderr, "usage: sim [--seeds N] [--from N] [--seed S] [--scenario NAME] [--verbose]\n"
-			"scenarios:");
+	fprintf(stderr,
+		"usage: sim [--seeds N] [--from N] [--seed S] [--scenario NAME] [--verbose]\n"
+		"scenarios:");
 	for (size_t i = 0; (sc = plan_nth(i)); i++)
 		fprintf(stderr, " %s", sc->name);
 	fprintf(stderr, "\n");
@@ -180,7 +186,8 @@ static int usage(void)
 int main(int argc, char **argv)
 {
 	const struct scenario *only = NULL;
-	uint64_t seeds = SEEDS, from = 1, failed = 0, ran = 0, flows = 0, hung = 0, packets = 0;
+	uint64_t seeds = SEEDS, from = 1, failed = 0, ran = 0, flows = 0, hung = 0, packets = 0,
+		 together = 0;
 	bool verbose = false;
 
 	for (int i = 1; i < argc; i++) {
@@ -208,20 +215,19 @@ int main(int argc, char **argv)
 			return usage();
 		}
 	}
+	for (size_t i = 0; plan_nth(i); i++)
+		together += !plan_nth(i)->apart;
 	for (uint64_t seed = from; seed < from + seeds; seed++) {
-		const struct scenario *sc;
+		/* a seed stands for one scenario after another, unless one is named */
+		const struct scenario *sc = only ? only : plan_nth(seed % together);
 
-		for (size_t i = 0; (sc = plan_nth(i)); i++) {
-			if (only ? sc != only : seed % 6 != i && seeds > 1)
-				continue;
-			ran++;
-			failed += !run_seed(sc, seed, verbose);
-			flows += sim.opened;
-			hung += sim.hung;
-			packets += sim.packets;
-			if (!sim.failed && seed % TWICE_EVERY == 0)
-				failed += !run_again(sc, seed);
-		}
+		ran++;
+		failed += !run_seed(sc, seed, verbose);
+		flows += sim.opened;
+		hung += sim.hung;
+		packets += sim.packets;
+		if (!sim.failed && seed % TWICE_EVERY == 0)
+			failed += !run_again(sc, seed);
 	}
 	printf("%llu runs, %llu failed; %llu flows, of which %llu hung by faults; %llu packets\n",
 	       (unsigned long long)ran, (unsigned long long)failed, (unsigned long long)flows,

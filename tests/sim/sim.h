@@ -28,7 +28,8 @@ enum { FW_MAX = 5, CONN_MAX = 4000, WIRE_MTU = 1500 };
 
 enum fw_kind { FW_LINUX, FW_FREEBSD, FW_OPENBSD };
 
-/* ---- connections ------------------------------------------------------------------------------ */
+/* ---- connections ------------------------------------------------------------------------------
+ */
 
 enum { TH_FIN = 1, TH_SYN = 2, TH_RST = 4, TH_ACK = 16 };
 
@@ -72,7 +73,8 @@ struct conn {
 	bool counted; /* of the steady ones, when silence is measured */
 };
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+/* ---- nodes ------------------------------------------------------------------------------------
+ */
 
 struct lin;
 struct pf;
@@ -80,18 +82,19 @@ struct pf;
 struct fw {
 	int index;
 	enum fw_kind kind;
-	bool up;	    /* it runs and forwards */
-	bool link;	    /* its sync interface is up */
+	bool up;   /* it runs and forwards */
+	bool link; /* its sync interface is up */
 	struct address address;
-	uint64_t excuse;    /* last time that it lost states without anybody's message */
-	uint64_t up_at;	    /* reboot: when it comes back; NEVER: it is up */
-	uint64_t link_at;   /* the same of the link */
+	uint64_t excuse;     /* last time that it lost states without anybody's message */
+	uint64_t up_at;	     /* reboot: when it comes back; NEVER: it is up */
+	uint64_t link_at;    /* the same of the link */
 	uint64_t restart_at; /* of the engine */
 	struct lin *lin;
 	struct pf *pf;
 };
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------
+ */
 
 struct scenario {
 	const char *name;
@@ -99,6 +102,7 @@ struct scenario {
 	unsigned fws, linuxes; /* of them Linux */
 	unsigned flows;	       /* at most */
 	bool churn;
+	bool apart; /* runs only when it is named */
 };
 
 enum fault {
@@ -138,9 +142,9 @@ struct sim {
 	int carrier;
 	uint64_t carrier_since;
 	struct wire wire;
-	unsigned faults;      /* enum fault that this run may have */
-	uint64_t trouble;     /* when there was something wrong last */
-	uint64_t recovery;    /* time after it until everything is owed again */
+	unsigned faults;   /* enum fault that this run may have */
+	uint64_t trouble;  /* when there was something wrong last */
+	uint64_t recovery; /* time after it until everything is owed again */
 	struct timeouts timeouts;
 	uint32_t established; /* tcp.established of all */
 	bool told_dialect;    /* links name their dialect */
@@ -188,7 +192,7 @@ void conn_text(const struct conn *c, char *buf, size_t size);
 /* simlinux.c, simpf.c: the same of both kinds */
 void lin_init(struct fw *f);
 void lin_free(struct fw *f);
-void lin_up(struct fw *f);   /* the kernel, empty, and the engine */
+void lin_up(struct fw *f); /* the kernel, empty, and the engine */
 void lin_down(struct fw *f);
 void lin_start(struct fw *f); /* the engine alone */
 void lin_stop(struct fw *f);

@@ -6,12 +6,13 @@
 #include <string.h>
 
 enum {
-	WINDOW = 65535,	      /* bytes that may pass elsewhere before a strict entry is lost */
+	WINDOW = 65535,	     /* bytes that may pass elsewhere before a strict entry is lost */
 	ESTABLISHED_S = 300, /* the administrator's; the kernel's own five days are a long end */
 	UDP_STREAM_S = 2,
 };
 
-/* ---- the two ways ----------------------------------------------------------------------------- */
+/* ---- the two ways -----------------------------------------------------------------------------
+ */
 
 static uint32_t way_hash(const struct tuples *t, int from)
 {
@@ -78,7 +79,8 @@ static struct kent *add(struct ktable *k, const struct kernel_entry *e, bool imp
 	return m;
 }
 
-/* ---- events ----------------------------------------------------------------------------------- */
+/* ---- events -----------------------------------------------------------------------------------
+ */
 
 static void raise(struct ktable *k, enum kernel_event event, const struct kernel_entry *e,
 		  bool by_packet)
@@ -142,7 +144,8 @@ void kernel_kill(struct ktable *k, struct kent *m)
 	destroy(k, m, false, false);
 }
 
-/* ---- finding ---------------------------------------------------------------------------------- */
+/* ---- finding ----------------------------------------------------------------------------------
+ */
 
 /* What a packet with this tuple meets, either way; what has run out is removed when it is met. */
 struct kent *kernel_find(struct ktable *k, const struct tuples *t, bool reply)
@@ -199,15 +202,17 @@ void kernel_free(struct ktable *k)
 	free(k->event);
 }
 
-/* ---- packets ---------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------
+ */
 
 static uint64_t timeout_of(const struct kent *m)
 {
 	static const uint32_t tcp[CT_TCP_COUNT] = {
-		[CT_TCP_NONE] = 60,	      [CT_TCP_SYN_SENT] = 120, [CT_TCP_SYN_RECV] = 60,
-		[CT_TCP_ESTABLISHED] = ESTABLISHED_S,
-		[CT_TCP_FIN_WAIT] = 120,      [CT_TCP_CLOSE_WAIT] = 60, [CT_TCP_LAST_ACK] = 30,
-		[CT_TCP_TIME_WAIT] = 120,     [CT_TCP_CLOSE] = 10,	[CT_TCP_SYN_SENT2] = 120,
+		[CT_TCP_NONE] = 60,	 [CT_TCP_SYN_SENT] = 120,
+		[CT_TCP_SYN_RECV] = 60,	 [CT_TCP_ESTABLISHED] = ESTABLISHED_S,
+		[CT_TCP_FIN_WAIT] = 120, [CT_TCP_CLOSE_WAIT] = 60,
+		[CT_TCP_LAST_ACK] = 30,	 [CT_TCP_TIME_WAIT] = 120,
+		[CT_TCP_CLOSE] = 10,	 [CT_TCP_SYN_SENT2] = 120,
 	};
 
 	switch (m->k.tuples.proto) {
@@ -367,11 +372,13 @@ enum verdict kernel_packet(struct ktable *k, const struct conn *c, const struct 
 	return PASS;
 }
 
-/* ---- netlink ---------------------------------------------------------------------------------- */
+/* ---- netlink ----------------------------------------------------------------------------------
+ */
 
 int kernel_create(struct ktable *k, const struct kernel_entry *e)
 {
-	if (!(e->status & CT_STATUS_CONFIRMED) || e->status & (CT_STATUS_EXPECTED | CT_STATUS_DYING))
+	if (!(e->status & CT_STATUS_CONFIRMED) ||
+	    e->status & (CT_STATUS_EXPECTED | CT_STATUS_DYING))
 		return EBUSY;
 	if (!e->has_timeout)
 		return EINVAL;

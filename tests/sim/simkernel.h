@@ -39,7 +39,7 @@ struct ktable {
 	size_t events, event_room, event_first;
 	uint64_t evicted; /* last time that somebody was dropped to make room */
 	bool deaf;	  /* events are lost */
-	bool lost; /* some were, and the listener was not told yet */
+	bool lost;	  /* some were, and the listener was not told yet */
 };
 
 void kernel_clear(struct ktable *k); /* without events */

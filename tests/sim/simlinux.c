@@ -8,13 +8,14 @@
 #include "outgoing.h"
 
 enum {
-	RUNS_AT_ONCE = 200,    /* engine_run() at one moment, before it is called a busy loop */
-	RUNS_A_SECOND = 2000,  /* a portion each 5 ms, a flush each ms, a packet each ms */
+	RUNS_AT_ONCE = 200,   /* engine_run() at one moment, before it is called a busy loop */
+	RUNS_A_SECOND = 2000, /* a portion each 5 ms, a flush each ms, a packet each ms */
 	DUMP_PORTION = 32,
 	PRESSURE_EVERY_S = 5,
 };
 
-/* ---- effects of the engine -------------------------------------------------------------------- */
+/* ---- effects of the engine --------------------------------------------------------------------
+ */
 
 static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 {
@@ -135,7 +136,8 @@ static void op_note(void *ctx, const struct note *n)
 		  n->creatorid, n->detail ? n->detail : "");
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 static void configure(struct fw *f)
 {
@@ -151,8 +153,8 @@ static void configure(struct fw *f)
 	if (pf == FW_LINUX)
 		c->link[0].dialect = dialect_get(DIALECT_FREEBSD_15);
 	else if (sim.told_dialect)
-		c->link[0].dialect =
-			dialect_get(pf == FW_OPENBSD ? DIALECT_OPENBSD : DIALECT_FREEBSD_13);
+		c->link[0].dialect = dialect_get(pf == FW_OPENBSD ? DIALECT_OPENBSD
+								  : DIALECT_FREEBSD_13);
 	c->tcp = c->udp = c->icmp = c->other = FROM_REPLIED;
 	c->max_states = 1000000;
 	c->timeouts = sim.timeouts;
@@ -188,10 +190,8 @@ void lin_link(struct fw *f)
 
 void lin_start(struct fw *f)
 {
-	static const struct engine_ops ops = {.send = op_send,
-					      .flush_packets = op_flush,
-					      .kernel = op_kernel,
-					      .dump = op_dump};
+	static const struct engine_ops ops = {
+		.send = op_send, .flush_packets = op_flush, .kernel = op_kernel, .dump = op_dump};
 	struct engine_ops loud = ops;
 	struct lin *l = f->lin;
 
@@ -243,7 +243,8 @@ uint64_t lin_counter(const struct fw *f, enum counter c)
 	return f->lin->e ? engine_counters(f->lin->e)->done[c] : 0;
 }
 
-/* ---- what comes in ---------------------------------------------------------------------------- */
+/* ---- what comes in ----------------------------------------------------------------------------
+ */
 
 void lin_receive(struct fw *f, const struct address *from, const uint8_t *data, size_t len)
 {
@@ -259,18 +260,24 @@ enum verdict lin_forward(struct fw *f, struct conn *c, const struct pkt *p)
 {
 	enum verdict v = kernel_packet(&f->lin->kernel, c, p);
 
-	if (f->lin->kernel.evicted == sim.now)
-		f->excuse = sim.now;
+	if (f->lin->kernel.evicted == sim.now) /* and the others are told that it has ended */
+		for (unsigned i = 0; i < sim.fws; i++)
+			sim.fw[i].excuse = sim.now;
 	return v;
 }
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 
-static void give_events(struct lin *l)
+static void give_events(struct fw *f)
 {
+	struct lin *l = f->lin;
 	struct kevent *v;
 
 	while ((v = kernel_event(&l->kernel))) {
+		sim_trace("node %d: event %d of port %u state %d status %x timeout %u", f->index,
+			  v->event, v->k.tuples.end[ORIG_SRC].port, v->k.tcp_state, v->k.status,
+			  v->k.timeout);
 		engine_on_event(l->e, v->event, &v->k, v->by_packet, sim.now);
 		l->next = sim.now;
 	}
@@ -360,7 +367,7 @@ void lin_due(struct fw *f)
 		engine_on_pressure(l->e, (uint32_t)l->kernel.count, (uint32_t)l->kernel.most);
 		l->pressure_at = sim.now + PRESSURE_EVERY_S * S;
 	}
-	give_events(l);
+	give_events(f);
 	if (l->dump_at <= sim.now)
 		give_dump(l);
 	run_engine(f);

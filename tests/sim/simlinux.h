@@ -9,7 +9,7 @@ struct lin {
 	struct engine *e; /* NULL: it does not run */
 	struct engine_config config;
 	struct ktable kernel;
-	uint64_t next;	  /* when the engine wants to run */
+	uint64_t next; /* when the engine wants to run */
 	uint64_t gc_at;
 	uint64_t dump_at; /* next portion; NEVER: none under way */
 	size_t dumped;

@@ -7,7 +7,8 @@
 
 enum { WINDOW = 65535, SLACK = 1500 };
 
-/* ---- table ------------------------------------------------------------------------------------ */
+/* ---- table ------------------------------------------------------------------------------------
+ */
 
 /* What two keys have to share: addresses and ports. */
 static bool same_key(const struct pf_key *a, const struct pf_key *b)
@@ -137,7 +138,8 @@ void pf_clear(struct pf *p)
 	}
 }
 
-/* ---- life ------------------------------------------------------------------------------------- */
+/* ---- life -------------------------------------------------------------------------------------
+ */
 
 void pf_init(struct fw *f)
 {
@@ -181,6 +183,7 @@ void pf_up(struct fw *f)
 	p->hostid = (uint32_t)sim_random() | 1;
 	p->next_id = (1700000000ull + sim.now / S) << 32;
 	p->purge_at = sim.now + sim_below(10 * S);
+	p->own_at = sim.now + sim_below(10 * S);
 	pfsync_up(p);
 }
 
@@ -210,12 +213,43 @@ static void purge(struct pf *p)
 	p->purge_at = sim.now + (p->openbsd ? 1 : 10) * S;
 }
 
+/* The box itself asks for a name or is logged in to now and then: a state of one direction. */
+static void own_flow(struct pf *p)
+{
+	struct pfs like = {.id = p->next_id++,
+			   .creatorid = p->hostid,
+			   .family = 4,
+			   .proto = PROTO_UDP,
+			   .direction = sim_chance(50) ? PF_IN : PF_OUT,
+			   .timeout = PFTM_UDP_SINGLE,
+			   .base = sim.now,
+			   .created = sim.now};
+	struct pf_key *k = &like.key[PF_WIRE];
+	struct pfs *s;
+
+	k->addr[0][0] = k->addr[1][0] = 10;
+	k->addr[0][3] = 53;
+	k->addr[1][1] = 9;
+	k->addr[1][3] = (uint8_t)(1 + p->fw->index);
+	k->port[0] = 53;
+	k->port[1] = (uint16_t)sim_random();
+	like.key[PF_STACK] = *k;
+	like.peer[0].state = PF_OTHER_MULTIPLE; /* a question and its answer */
+	like.peer[1].state = PF_OTHER_SINGLE;
+	s = pf_add(p, &like);
+	if (s)
+		pfsync_added(p, s);
+	p->own_at = sim.now + sim_below(40 * S);
+}
+
 uint64_t pf_next(const struct fw *f)
 {
 	uint64_t next = pfsync_next(f->pf);
 
 	if (!f->up)
 		return NEVER;
+	if (sim.busy && f->pf->own_at < next)
+		next = f->pf->own_at;
 	return f->pf->purge_at < next ? f->pf->purge_at : next;
 }
 
@@ -225,10 +259,13 @@ void pf_due(struct fw *f)
 		return;
 	if (f->pf->purge_at <= sim.now)
 		purge(f->pf);
+	if (sim.busy && f->pf->own_at <= sim.now)
+		own_flow(f->pf);
 	pfsync_due(f->pf);
 }
 
-/* ---- packets ---------------------------------------------------------------------------------- */
+/* ---- packets ----------------------------------------------------------------------------------
+ */
 
 static struct pfs *create(struct pf *p, const struct conn *c, int half, const struct pkt *k)
 {

@@ -10,7 +10,7 @@ enum { PF_BUCKETS = 1024, PF_QUEUES = 2, PF_REQUESTS = 64 };
 
 enum queued { Q_NONE, Q_INS, Q_UPD, Q_UPD_C };
 
-struct pfs { /* a state */
+struct pfs {			      /* a state */
 	struct pfs *by_key, *by_name; /* next in its buckets */
 	struct pfs *next;	      /* in the list of all, or of the free */
 	struct pf_key key[2];
@@ -54,7 +54,7 @@ struct pf {
 	uint32_t hostid;
 	uint64_t next_id;
 	struct pfqueue queue[PF_QUEUES];
-	uint64_t purge_at;
+	uint64_t purge_at, own_at;
 	/* its own bulk request */
 	enum { PF_BULK_DONE, PF_BULK_ASKED, PF_BULK_RUNS } bulk;
 	uint64_t asked_at, bulk_at;
@@ -73,7 +73,7 @@ struct pfs *pf_by_key(const struct pf *p, int direction, uint8_t proto, const st
 struct pfs *pf_by_name(const struct pf *p, uint64_t id, uint32_t creatorid);
 bool pf_same_keys(const struct pfs *s, const struct pf_key key[2]);
 struct pfs *pf_add(struct pf *p, const struct pfs *like); /* NULL: it collides */
-void pf_remove(struct pf *p, struct pfs *s); /* silently */
+void pf_remove(struct pf *p, struct pfs *s);		  /* silently */
 void pf_clear(struct pf *p);
 bool pf_due_out(const struct pfs *s); /* its timeout is over */
 
@@ -81,7 +81,7 @@ bool pf_due_out(const struct pfs *s); /* its timeout is over */
 void pfsync_touched(struct pf *p, struct pfs *s); /* a packet met it */
 void pfsync_added(struct pf *p, struct pfs *s);
 void pfsync_removed(struct pf *p, struct pfs *s); /* and removes it */
-void pfsync_flushed(struct pf *p); /* pfctl -F states */
+void pfsync_flushed(struct pf *p);		  /* pfctl -F states */
 void pfsync_up(struct pf *p);
 uint64_t pfsync_next(const struct pf *p);
 void pfsync_due(struct pf *p);

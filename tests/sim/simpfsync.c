@@ -11,7 +11,8 @@
 
 enum { FILL = 1300, BULK_FREEBSD_NS = 1000000, BULK_OPENBSD_NS = 20000000 };
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending ----------------------------------------------------------------------------------
+ */
 
 static void full_state(const struct pf *p, const struct pfs *s, struct pf_state *m)
 {
@@ -50,7 +51,8 @@ static void packet(struct pf *p, struct builder *b, uint8_t *buf)
 }
 
 /* One message; starts another packet when this one is full. */
-static void put(struct pf *p, struct builder *b, uint8_t *buf, const struct pfs *s, enum queued what)
+static void put(struct pf *p, struct builder *b, uint8_t *buf, const struct pfs *s,
+		enum queued what)
 {
 	struct msg_upd_c u = {.id = s->id,
 			      .creatorid = s->creatorid,
@@ -74,8 +76,8 @@ static void put(struct pf *p, struct builder *b, uint8_t *buf, const struct pfs 
 	}
 }
 
-static void put_ids(struct pf *p, struct builder *b, uint8_t *buf, const struct msg_id *id, size_t n,
-		    enum pf_action action)
+static void put_ids(struct pf *p, struct builder *b, uint8_t *buf, const struct msg_id *id,
+		    size_t n, enum pf_action action)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!builder_add_id(b, action, id[i].id, id[i].creatorid)) {
@@ -168,7 +170,8 @@ static void request(struct pf *p, uint64_t id, uint32_t creatorid)
 		flush(p, q);
 }
 
-/* ---- what the table does ---------------------------------------------------------------------- */
+/* ---- what the table does ----------------------------------------------------------------------
+ */
 
 void pfsync_added(struct pf *p, struct pfs *s)
 {
@@ -181,9 +184,8 @@ void pfsync_touched(struct pf *p, struct pfs *s)
 		enqueue(p, s, Q_UPD_C);
 	else
 		s->updates++;
-	if (s->queued != Q_NONE &&
-	    ((s->heard && sim.now - s->heard < 2 * S) ||
-	     (s->proto == PROTO_TCP && s->updates >= 128)))
+	if (s->queued != Q_NONE && ((s->heard && sim.now - s->heard < 2 * S) ||
+				    (s->proto == PROTO_TCP && s->updates >= 128)))
 		flush(p, queue_of(p, s));
 }
 
@@ -239,7 +241,8 @@ void pfsync_flushed(struct pf *p)
 	flush(p, &p->queue[0]);
 }
 
-/* ---- bulk ------------------------------------------------------------------------------------- */
+/* ---- bulk -------------------------------------------------------------------------------------
+ */
 
 /* FreeBSD only puts its request into bucket 0; nothing pushes it. */
 static void ask(struct pf *p)
@@ -346,7 +349,8 @@ static void answer_portion(struct pf *p)
 	}
 }
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 
 uint64_t pfsync_next(const struct pf *p)
 {
@@ -371,7 +375,8 @@ void pfsync_due(struct pf *p)
 		answer_portion(p);
 }
 
-/* ---- hearing ---------------------------------------------------------------------------------- */
+/* ---- hearing ----------------------------------------------------------------------------------
+ */
 
 static void import(struct pf *p, const struct pf_state *m, bool ins)
 {
@@ -399,8 +404,9 @@ static void import(struct pf *p, const struct pf_state *m, bool ins)
 		like.base = sim.now - (whole - m->expire) * S;
 	s = pf_add(p, &like);
 	sim_trace("node %d (pf): port %u %s %s id %llx/%x", p->fw->index,
-		  m->key[PF_STACK].port[m->direction == PF_OUT], m->direction == PF_IN ? "in" : "out",
-		  s ? "imported" : "refused", (unsigned long long)m->id, m->creatorid);
+		  m->key[PF_STACK].port[m->direction == PF_OUT],
+		  m->direction == PF_IN ? "in" : "out", s ? "imported" : "refused",
+		  (unsigned long long)m->id, m->creatorid);
 	if (s && ins && m->state_flags & PF_FLAG_ACK) {
 		struct pfqueue *q = queue_of(p, s);
 
@@ -425,8 +431,8 @@ static bool merge_side(const struct pf *p, const struct pfs *s, struct pf_peer *
 	return false;
 }
 
-static void update(struct pf *p, struct pfs *s, const struct pf_peer *src, const struct pf_peer *dst,
-		   uint8_t timeout)
+static void update(struct pf *p, struct pfs *s, const struct pf_peer *src,
+		   const struct pf_peer *dst, uint8_t timeout)
 {
 	int stale = merge_side(p, s, &s->peer[0], src, false);
 

@@ -13,19 +13,19 @@
 #define O FW_OPENBSD
 
 static const struct scenario scenarios[] = {
-	{.name = "linux-pair", .fw = {L, L}, .fws = 2, .flows = 60},
-	{.name = "linux-three", .fw = {L, L, L}, .fws = 3, .flows = 40},
-	{.name = "freebsd", .fw = {L, F}, .fws = 2, .flows = 40},
-	{.name = "openbsd", .fw = {L, O}, .fws = 2, .flows = 40},
-	{.name = "mixed", .fw = {L, L, F}, .fws = 3, .flows = 30},
-	{.name = "churn", .fw = {L, L}, .fws = 2, .flows = 100, .churn = true},
+	{.name = "linux-pair", .fw = {L, L}, .fws = 2, .linuxes = 2, .flows = 60},
+	{.name = "linux-three", .fw = {L, L, L}, .fws = 3, .linuxes = 3, .flows = 40},
+	{.name = "freebsd", .fw = {L, F}, .fws = 2, .linuxes = 1, .flows = 40},
+	{.name = "openbsd", .fw = {L, O}, .fws = 2, .linuxes = 1, .flows = 40},
+	{.name = "churn", .fw = {L, L}, .fws = 2, .linuxes = 2, .flows = 100, .churn = true},
+	{.name = "mixed", .fw = {L, L, F}, .fws = 3, .linuxes = 2, .flows = 30, .apart = true},
 };
 
 static struct {
 	uint64_t fault_at, move_at, open_at;
 	uint64_t wire_until; /* what is wrong with the wire now */
 	uint64_t deaf_until, full_until;
-	int deaf, full;	     /* nodes, -1: none */
+	int deaf, full; /* nodes, -1: none */
 	bool storm, moves;
 } plan;
 
@@ -44,7 +44,8 @@ const struct scenario *plan_scenario(const char *name)
 	return NULL;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+/* ---- nodes ------------------------------------------------------------------------------------
+ */
 
 static void node_up(struct fw *f)
 {
@@ -100,7 +101,8 @@ static void move_somewhere(void)
 		}
 }
 
-/* ---- faults ----------------------------------------------------------------------------------- */
+/* ---- faults -----------------------------------------------------------------------------------
+ */
 
 static void wire_fault(unsigned kind)
 {
@@ -147,7 +149,9 @@ static void pf_fault(struct fw *f, unsigned kind)
 		return;
 	}
 	sim_trace("node %d flushes its states", f->index);
-	f->excuse = sim.now;
+	/* what nobody has seen passing elsewhere goes there, too */
+	for (unsigned i = 0; i < sim.fws; i++)
+		sim.fw[i].excuse = sim.now;
 	pfsync_flushed(f->pf);
 }
 
@@ -239,7 +243,8 @@ static bool is_trouble(void)
 	return false;
 }
 
-/* ---- time ------------------------------------------------------------------------------------- */
+/* ---- time -------------------------------------------------------------------------------------
+ */
 
 static void earlier(uint64_t *at, uint64_t when)
 {
@@ -322,7 +327,8 @@ void plan_due(void)
 		sim.trouble = sim.now;
 	if (plan.moves && plan.move_at <= sim.now) {
 		move_somewhere();
-		plan.move_at = sim.now + (sim_chance(20) ? sim_below(2 * S) : S + sim_below(30 * S));
+		plan.move_at = sim.now +
+			       (sim_chance(20) ? sim_below(2 * S) : S + sim_below(30 * S));
 	}
 	if (sim.opening && plan.open_at <= sim.now) {
 		if (open_conns() < sim.wanted && sim.fw[sim.carrier].up)
@@ -331,7 +337,8 @@ void plan_due(void)
 	}
 }
 
-/* ---- the run ---------------------------------------------------------------------------------- */
+/* ---- the run ----------------------------------------------------------------------------------
+ */
 
 static void draw(void)
 {
@@ -348,7 +355,8 @@ static void draw(void)
 	sim.timeouts.seconds[PFTM_TCP_ESTABLISHED] = sim.established;
 	sim.timeouts.seconds[PFTM_TCP_CLOSING] = 120;
 	sim.recovery = (sim.established + 40) * S;
-	sim.told_dialect = sim_chance(50);
+	/* version 6 tells all, a FreeBSD without states does not tell which one it is */
+	sim.told_dialect = sim.scenario->fw[sim.scenario->fws - 1] != FW_OPENBSD || sim_chance(50);
 	sim.wanted = 2 + (unsigned)sim_below(sim.scenario->flows);
 }
 
@@ -411,7 +419,10 @@ static void silence(void)
 	for (size_t i = 0; i < sim.conns; i++)
 		sim.conn[i].ends_at = sim.conn[i].phase == CONN_OVER ? sim.conn[i].ends_at : NEVER;
 	/* what was closed has to be over, and a return must have shown itself */
-	sim_run(sim.now + (sim.hung ? 460 : sim.established > 100 ? sim.established + 60 : 160) * S);
+	sim_run(sim.now + (sim.hung		   ? 460
+			   : sim.established > 100 ? sim.established + 60
+						   : 160) *
+				  S);
 	check_everywhere();
 	check_silence_begin();
 	sim_run(sim.now + window);
@@ -434,7 +445,9 @@ static void finish(void)
 	check_empty();
 	packets = sim.packets;
 	sim_run(sim.now + 100 * S);
-	if (sim.packets != packets)
+	/* a look for states that a pf withholds may be due still */
+	if (sim.packets - packets >
+	    (sim.fws > sim.scenario->linuxes ? 12 * sim.scenario->linuxes : 0))
 		sim_fail(NULL, "%llu packets after everything has ended",
 			 (unsigned long long)(sim.packets - packets));
 	check_counters();

@@ -302,12 +302,14 @@ static void refreshed_while_live(uint8_t proto, uint32_t timeout)
 	idle_ins = node_half(&n, ACT_INS, PF_IN, 1);
 	for (size_t i = 0; i < n.saids; i++) {
 		const struct said *m = &n.said[i];
+		/* older FreeBSD is refreshed by full updates */
+		bool update = m->action == ACT_UPD_C || m->action == ACT_UPD;
 
-		if (m->action == ACT_UPD_C && m->id == idle_ins->id) {
+		if (update && m->id == idle_ins->id) {
 			CHECK(!"an idle flow is not refreshed");
 			break;
 		}
-		if (m->action != ACT_UPD_C || m->id != ins->id)
+		if (!update || m->id != ins->id)
 			continue;
 		worst = m->at - last > worst ? m->at - last : worst;
 		last = m->at;
