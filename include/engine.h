@@ -24,7 +24,7 @@ struct address {
 	uint8_t addr[16];
 };
 
-/* ---- configuration ---------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------- */
 
 enum link_mode { MODE_BOTH, MODE_RECEIVE_ONLY, MODE_SEND_ONLY };
 
@@ -64,7 +64,7 @@ struct engine_config {
 	uint8_t hash_key[16];	  /* of the table's hashes: random */
 };
 
-/* ---- the kernel --------------------------------------------------------------------------- */
+/* ---- the kernel ------------------------------------------------------------------------ */
 
 struct kernel_entry {
 	struct tuples tuples;
@@ -97,7 +97,7 @@ struct kernel_op {
 	void *flow; /* the engine's */
 };
 
-/* ---- effects ------------------------------------------------------------------------------ */
+/* ---- effects --------------------------------------------------------------------------- */
 
 enum engine_note {		   /* for the log and for `pfsyncctl monitor` */
 		   NOTE_SENT,	   /* message of ours: action, flow may be NULL */
@@ -150,7 +150,7 @@ struct engine_ops {
 	void (*note)(void *ctx, const struct note *n);
 };
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------ */
 
 struct engine;
 
@@ -165,7 +165,7 @@ void engine_finish(struct engine *e, uint64_t now);
 /* A new configuration; links must be the same in number and order. Peers and bulks are kept. */
 void engine_reload(struct engine *e, const struct engine_config *config, uint64_t now);
 
-/* ---- what comes in ------------------------------------------------------------------------ */
+/* ---- what comes in --------------------------------------------------------------------- */
 
 struct packet_from {
 	struct address src;
@@ -207,7 +207,7 @@ void engine_on_nat_chain(struct engine *e, bool present);
  */
 uint64_t engine_run(struct engine *e, uint64_t now);
 
-/* ---- commands ----------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------- */
 
 void engine_resync(struct engine *e, uint64_t now);
 /* commit = takeover: installs what waits; returns how many flows. */
@@ -215,7 +215,7 @@ size_t engine_takeover(struct engine *e, uint64_t now);
 /* Forgets flows told by peers and removes them from the kernel; returns how many. */
 size_t engine_flush(struct engine *e, uint64_t now);
 
-/* ---- views -------------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------------- */
 
 const struct counters *engine_counters(const struct engine *e);
 

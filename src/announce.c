@@ -6,8 +6,7 @@
 #include "hash.h"
 #include "xlat.h"
 
-/* ---- whether ----------------------------------------------------------------------------------
- */
+/* ---- whether --------------------------------------------------------------------------- */
 
 static bool listed(const struct prefix_list *l, const struct tuples *t)
 {
@@ -114,8 +113,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 	return announce_excluded(e, t) ? R_EXCLUDED : R_NONE;
 }
 
-/* ---- under which name -------------------------------------------------------------------------
- */
+/* ---- under which name ------------------------------------------------------------------ */
 
 /*
  * A keyed hash of what the kernel says of the entry, so a restarted daemon gives the same names.
@@ -157,8 +155,7 @@ void announce_name(struct engine *e, struct flow *f)
 	}
 }
 
-/* ---- what -------------------------------------------------------------------------------------
- */
+/* ---- what ------------------------------------------------------------------------------ */
 
 /* The pair as our kernel sees the flow. */
 void announce_pair(struct engine *e, struct flow *f, struct pf_pair *p)

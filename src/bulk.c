@@ -18,7 +18,7 @@ enum {
 	RECEIVE_S = 10, /* without a word in a bulk: its end was lost */
 };
 
-/* ---- asking --------------------------------------------------------------------------------- */
+/* ---- asking ---------------------------------------------------------------------------- */
 
 static bool speaks(const struct link *l, uint8_t version)
 {
@@ -151,7 +151,7 @@ static void ask_again(struct engine *e, struct link *l)
 	send_request(e, l);
 }
 
-/* ---- answering ------------------------------------------------------------------------------ */
+/* ---- answering ------------------------------------------------------------------------- */
 
 void bulk_on_request(struct engine *e, struct link *l)
 {
@@ -267,7 +267,7 @@ static void answer_run(struct engine *e, struct link *l)
 	*a = (struct bulk_answer){.active = a->again, .next_at = e->now + NS_PER_S};
 }
 
-/* ---- walks ---------------------------------------------------------------------------------- */
+/* ---- walks ----------------------------------------------------------------------------- */
 
 void bulk_walk(struct engine *e, unsigned what)
 {

@@ -29,8 +29,7 @@ static void pair_of(const struct flow *f, uint8_t pair[2])
 	}
 }
 
-/* ---- what is wanted ---------------------------------------------------------------------------
- */
+/* ---- what is wanted -------------------------------------------------------------------- */
 
 /*
  * conntrack.tcp = strict keeps the window check where both scales are known: from the kernel, or
@@ -107,8 +106,7 @@ static uint32_t added_status(const struct flow *f, const struct kernel_entry *k)
 	return k->status | (f->flags & F_ASSURED ? (uint32_t)CT_STATUS_ASSURED : 0);
 }
 
-/* ---- doing it ---------------------------------------------------------------------------------
- */
+/* ---- doing it -------------------------------------------------------------------------- */
 
 /* The kernel has the entry as k says. */
 static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entry *k)

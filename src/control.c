@@ -29,7 +29,7 @@ static void refuse(struct text *out, const char *error)
 	text_add(out, "}\n");
 }
 
-/* ---- commands ------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------- */
 
 static void do_config(const struct control_env *env, struct text *out)
 {
@@ -79,7 +79,7 @@ static const struct command *command_find(const char *name)
 	return NULL;
 }
 
-/* ---- streams -------------------------------------------------------------------------------- */
+/* ---- streams --------------------------------------------------------------------------- */
 
 static struct control_stream *stream_new(json_t *request, json_t *args)
 {
@@ -118,7 +118,7 @@ void control_stream_free(struct control_stream *s)
 	free(s);
 }
 
-/* ---- requests ------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------- */
 
 static const char *args_fault(const struct command *c, const json_t *args)
 {

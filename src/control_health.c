@@ -7,7 +7,7 @@
 
 enum { MTU_MIN = 576 };
 
-/* ---- check ---------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------- */
 
 static const struct settings_sync *sync_of(const struct control_env *env, unsigned link)
 {
@@ -73,7 +73,7 @@ void view_check(const struct control_env *env, struct text *out)
 	text_free(&why);
 }
 
-/* ---- doctor --------------------------------------------------------------------------------- */
+/* ---- doctor ---------------------------------------------------------------------------- */
 
 enum verdict { FINE, WARN, FAIL };
 

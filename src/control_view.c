@@ -33,7 +33,7 @@ static const char *bulk_name(const struct link_view *l)
 	return l->bulk_failed ? "failed" : l->ever_synced ? "done" : "idle";
 }
 
-/* ---- status --------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------- */
 
 static void add_links(const struct control_env *env, struct text *t)
 {
@@ -94,7 +94,7 @@ void view_status(const struct control_env *env, struct text *out)
 	text_add(out, "}");
 }
 
-/* ---- peers ---------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------- */
 
 static void add_peer(const struct control_env *env, const struct peer_view *p, struct text *t)
 {
@@ -142,7 +142,7 @@ void view_peers(const struct control_env *env, struct text *out)
 	text_add(out, "]}");
 }
 
-/* ---- counters ------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------- */
 
 void view_counters(const struct control_env *env, struct text *out)
 {
@@ -159,7 +159,7 @@ void view_counters(const struct control_env *env, struct text *out)
 	text_add(out, "}}");
 }
 
-/* ---- flows ---------------------------------------------------------------------------------- */
+/* ---- flows ----------------------------------------------------------------------------- */
 
 static bool proto_has_ports(uint8_t proto)
 {
@@ -245,7 +245,7 @@ void view_flow(const struct flow_view *f, uint32_t hostid, struct text *out)
 	text_add(out, "}");
 }
 
-/* ---- notes ---------------------------------------------------------------------------------- */
+/* ---- notes ----------------------------------------------------------------------------- */
 
 static const char *note_name(enum engine_note kind)
 {

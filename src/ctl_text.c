@@ -8,7 +8,7 @@
 
 enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58, PROTO_SCTP = 132 };
 
-/* ---- reading what may be missing ------------------------------------------------------------ */
+/* ---- reading what may be missing ------------------------------------------------------- */
 
 static const char *str(const json_t *o, const char *key)
 {
@@ -56,7 +56,7 @@ static void print_mark(FILE *out, const char *word, int width, bool colour)
 		fprintf(out, "%-*s", width, word);
 }
 
-/* ---- status, check, doctor ------------------------------------------------------------------ */
+/* ---- status, check, doctor ------------------------------------------------------------- */
 
 static void print_status(FILE *out, const json_t *o, bool colour)
 {
@@ -109,7 +109,7 @@ static void print_doctor(FILE *out, const json_t *o, bool colour)
 	}
 }
 
-/* ---- peers ---------------------------------------------------------------------------------- */
+/* ---- peers ----------------------------------------------------------------------------- */
 
 static void print_peers(FILE *out, const json_t *o)
 {
@@ -142,7 +142,7 @@ static void print_peers(FILE *out, const json_t *o)
 	}
 }
 
-/* ---- flows, notes --------------------------------------------------------------------------- */
+/* ---- flows, notes ---------------------------------------------------------------------- */
 
 static void print_proto(FILE *out, long long proto)
 {
@@ -221,7 +221,7 @@ static void print_note(FILE *out, const json_t *o)
 	fprintf(out, "\n");
 }
 
-/* ---- counters ------------------------------------------------------------------------------- */
+/* ---- counters -------------------------------------------------------------------------- */
 
 static void print_counters(FILE *out, const json_t *o)
 {
@@ -237,7 +237,7 @@ static void print_counters(FILE *out, const json_t *o)
 	}
 }
 
-/* ---- the choice ----------------------------------------------------------------------------- */
+/* ---- the choice ------------------------------------------------------------------------ */
 
 void ctl_text(FILE *out, const char *command, const json_t *object, bool colour)
 {

@@ -39,7 +39,7 @@ struct ctnl {
 	char *answer_buf;  /* ANSWER_SIZE; not shared: a dumped entry may lead to a commit */
 };
 
-/* ---- sockets ------------------------------------------------------------------------------ */
+/* ---- sockets --------------------------------------------------------------------------- */
 
 static void force_buffer(int fd, int force, int plain, size_t size)
 {
@@ -199,7 +199,7 @@ int ctnl_pressure(uint32_t *count, uint32_t *max)
 	return 0;
 }
 
-/* ---- events ------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------- */
 
 static void hand_on_event(struct ctnl *c, const struct nlmsghdr *nlh)
 {
@@ -257,7 +257,7 @@ int ctnl_on_events(struct ctnl *c)
 	return 1;
 }
 
-/* ---- dump --------------------------------------------------------------------------------- */
+/* ---- dump ------------------------------------------------------------------------------ */
 
 int ctnl_dump_start(struct ctnl *c)
 {
@@ -342,7 +342,7 @@ int ctnl_on_dump(struct ctnl *c)
 	return 1;
 }
 
-/* ---- commands ----------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------- */
 
 struct batch {
 	struct kernel_op **op;

@@ -28,8 +28,7 @@
 
 enum { LOOK_NS = 1000 * 1000 * 1000, LOOKS_PRESSURE = 5, LOOKS_NAT = 30 };
 
-/* ---- the host -----------------------------------------------------------------------------------
- */
+/* ---- the host -------------------------------------------------------------------------- */
 
 /* Entries made while nf_conntrack_events is 2 and nobody listened never make an event. */
 static void check_events(struct daemon *d)
@@ -96,8 +95,7 @@ static void hook(void *ctx)
 	loop_set_timer(d->loop, next < d->look_at ? next : d->look_at);
 }
 
-/* ---- start --------------------------------------------------------------------------------------
- */
+/* ---- start ----------------------------------------------------------------------------- */
 
 static int start_settings(struct daemon *d)
 {

@@ -20,8 +20,7 @@ double daemon_wall_clock(void)
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
-/* ---- control ------------------------------------------------------------------------------------
- */
+/* ---- control --------------------------------------------------------------------------- */
 
 static void do_resync(void *ctx)
 {
@@ -114,8 +113,7 @@ static bool on_stream(void *ctx, struct control_stream *stream, struct text *out
 
 const struct ctlsock_handler daemon_ctlsock = {.request = on_request, .next = on_stream};
 
-/* ---- signals ------------------------------------------------------------------------------------
- */
+/* ---- signals --------------------------------------------------------------------------- */
 
 void daemon_on_end(void *ctx, int number)
 {

@@ -9,8 +9,7 @@
 
 #include "notes.h"
 
-/* ---- what the engine wants done -----------------------------------------------------------------
- */
+/* ---- what the engine wants done -------------------------------------------------------- */
 
 static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 {
@@ -87,8 +86,7 @@ const struct engine_ops daemon_ops = {
 	.note = op_note,
 };
 
-/* ---- what the adapters tell ---------------------------------------------------------------------
- */
+/* ---- what the adapters tell ------------------------------------------------------------ */
 
 static void on_event(void *ctx, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet)
@@ -173,8 +171,7 @@ const struct ctnl_handler daemon_ctnl = {
 	.dump_end = on_dump_end,
 };
 
-/* ---- interfaces ---------------------------------------------------------------------------------
- */
+/* ---- interfaces ------------------------------------------------------------------------ */
 
 static void link_look(struct daemon *d, struct daemon_link *l)
 {

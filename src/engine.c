@@ -13,8 +13,7 @@ enum {
 	DUMP_EVERY_S = 120, /* entries that make no events are found gone by a dump */
 };
 
-/* ---- small things -------------------------------------------------------------------------------
- */
+/* ---- small things ---------------------------------------------------------------------- */
 
 void engine_count(struct engine *e, enum counter c)
 {
@@ -85,8 +84,7 @@ uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN])
 	return (uint8_t)e->name_count++;
 }
 
-/* ---- end of a flow ------------------------------------------------------------------------------
- */
+/* ---- end of a flow --------------------------------------------------------------------- */
 
 static void unhook(struct engine *e, struct flow *f)
 {
@@ -125,8 +123,7 @@ void engine_end(struct engine *e, struct flow *f)
 	unhook(e, f); /* the record stays until its DEL_C has left */
 }
 
-/* ---- configuration ------------------------------------------------------------------------------
- */
+/* ---- configuration --------------------------------------------------------------------- */
 
 static void link_configure(struct link *l, const struct link_config *config)
 {
@@ -226,8 +223,7 @@ void engine_finish(struct engine *e, uint64_t now)
 	sendq_flush(e);
 }
 
-/* ---- host ---------------------------------------------------------------------------------------
- */
+/* ---- host ------------------------------------------------------------------------------ */
 
 void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
 		    const struct prefix *addrs, size_t count, uint64_t now)
@@ -276,8 +272,7 @@ void engine_on_nat_chain(struct engine *e, bool present)
 	e->nat_chain = present;
 }
 
-/* ---- what is due --------------------------------------------------------------------------------
- */
+/* ---- what is due ----------------------------------------------------------------------- */
 
 static void dump_run(struct engine *e)
 {
@@ -316,8 +311,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	return next;
 }
 
-/* ---- commands -----------------------------------------------------------------------------------
- */
+/* ---- commands -------------------------------------------------------------------------- */
 
 void engine_resync(struct engine *e, uint64_t now)
 {

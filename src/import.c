@@ -9,8 +9,7 @@
 #include "engine_internal.h"
 #include "xlat.h"
 
-/* ---- sides of a state -------------------------------------------------------------------------
- */
+/* ---- sides of a state ------------------------------------------------------------------ */
 
 /* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember.
  */
@@ -96,8 +95,7 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 	return stale;
 }
 
-/* ---- validity -----------------------------------------------------------------------------------
- */
+/* ---- validity -------------------------------------------------------------------------- */
 
 /* FreeBSD 14 and later have the SCTP indexes, and SCTP states are bits of their own. */
 enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
@@ -134,8 +132,7 @@ static bool is_protected(const struct engine *e, const struct tuples *t)
 	return false;
 }
 
-/* ---- full states --------------------------------------------------------------------------------
- */
+/* ---- full states ----------------------------------------------------------------------- */
 
 enum { SAME_MIDDLE_MAX = 32 }; /* connections that differ in their translation alone */
 

@@ -78,7 +78,7 @@ static int open_socket(struct nl_sock **s)
 	return from_nl(nl_connect(*s, NETLINK_ROUTE));
 }
 
-/* ---- what is there ------------------------------------------------------------------------ */
+/* ---- what is there --------------------------------------------------------------------- */
 
 static int read_links(struct nl_cache *cache, struct link_entry **out, size_t *count)
 {
@@ -208,7 +208,7 @@ static void forget_routes(struct netif *n)
 		memset(n->route, 0, ROUTE_SLOTS * sizeof(*n->route));
 }
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------ */
 
 static int on_route(struct nl_msg *msg, void *ctx);
 
@@ -279,7 +279,7 @@ int netif_fd(const struct netif *n)
 	return nl_socket_get_fd(n->events);
 }
 
-/* ---- changes ------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------------- */
 
 /* Events only say that something changed; what there is now is read anew. */
 static bool is_about_links(const void *data, size_t len)
@@ -356,7 +356,7 @@ const struct address *netif_addresses(const struct netif *n, size_t *count)
 	return n->host;
 }
 
-/* ---- routes ------------------------------------------------------------------------------- */
+/* ---- routes ---------------------------------------------------------------------------- */
 
 static int on_route(struct nl_msg *msg, void *ctx)
 {

@@ -74,7 +74,7 @@ static int failure(const struct asked *a)
 	return strcmp(a->command, "check") != 0 ? EXIT_FAILURE : EXIT_DOWN;
 }
 
-/* ---- the daemon ----------------------------------------------------------------------------- */
+/* ---- the daemon ------------------------------------------------------------------------ */
 
 static FILE *daemon_connect(const struct asked *a)
 {
@@ -119,7 +119,7 @@ static bool daemon_ask(FILE *daemon, const struct asked *a, char *const *args)
 	return done;
 }
 
-/* ---- the answer ----------------------------------------------------------------------------- */
+/* ---- the answer ------------------------------------------------------------------------ */
 
 /* The next line as an object, NULL at the end or if it is none. */
 static json_t *next_object(FILE *daemon, char **line, size_t *size)

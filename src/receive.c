@@ -9,8 +9,7 @@
 
 enum { LAST_WORDS_DS = 10 }; /* pf tells what happened within a second */
 
-/* ---- the other messages -------------------------------------------------------------------------
- */
+/* ---- the other messages ---------------------------------------------------------------- */
 
 /* We have taken the flow over, and its states are about to be replaced at the peers. */
 static bool replacing(const struct flow *f)
@@ -173,8 +172,7 @@ void receive_clear(struct engine *e, struct flow *f)
 	}
 }
 
-/* ---- sections and packets -----------------------------------------------------------------------
- */
+/* ---- sections and packets -------------------------------------------------------------- */
 
 static void refuse(struct engine *e, struct peer *p, enum reason r, const struct pf_state *s)
 {

@@ -15,7 +15,7 @@ enum {
 	FLUSH_FLOWS = 1000, /* flows looked at in one flush */
 };
 
-/* ---- what waits ----------------------------------------------------------------------------- */
+/* ---- what waits ------------------------------------------------------------------------ */
 
 static unsigned pending(const struct flow *f, int half)
 {
@@ -112,7 +112,7 @@ void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creat
 	ids_add(e, &l->requests, id, creatorid);
 }
 
-/* ---- packets -------------------------------------------------------------------------------- */
+/* ---- packets --------------------------------------------------------------------------- */
 
 size_t sendq_payload(const struct link *l, const struct dialect *d)
 {

@@ -36,7 +36,7 @@ struct reading {
 	const cfg_t *set_in[KEYWORDS_MAX]; /* where each keyword was set last */
 };
 
-/* ---- errors --------------------------------------------------------------------------------- */
+/* ---- errors ---------------------------------------------------------------------------- */
 
 /* The first error counts; what libconfuse says after it is a consequence. */
 __attribute__((format(printf, 3, 4))) static void fail_at(struct reading *r, int line,
@@ -139,7 +139,7 @@ __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const cha
 	}
 }
 
-/* ---- callbacks of libconfuse ---------------------------------------------------------------- */
+/* ---- callbacks of libconfuse ----------------------------------------------------------- */
 
 static size_t keyword_number(enum section_kind section, const char *name, struct keyword *k)
 {
@@ -256,7 +256,7 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 	return fault ? -1 : 0;
 }
 
-/* ---- the grammar ---------------------------------------------------------------------------- */
+/* ---- the grammar ----------------------------------------------------------------------- */
 
 static void add_options(cfg_opt_t *o, enum section_kind section, struct reading *r)
 {
@@ -308,7 +308,7 @@ static cfg_t *grammar_new(struct reading *r)
 	return cfg;
 }
 
-/* ---- taking over ---------------------------------------------------------------------------- */
+/* ---- taking over ----------------------------------------------------------------------- */
 
 static bool take_list(const struct keyword *k, cfg_t *from, struct prefix_list *list)
 {
@@ -432,7 +432,7 @@ void settings_free(struct settings *s)
 	free(s);
 }
 
-/* ---- the whole ------------------------------------------------------------------------------ */
+/* ---- the whole ------------------------------------------------------------------------- */
 
 /* Lines of the text; false if it holds a byte that no text file has. */
 static bool text_is_clean(struct reading *r, const char *text, size_t len)

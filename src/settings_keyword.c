@@ -9,7 +9,7 @@
 
 #include <arpa/inet.h>
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------- */
 
 static const char *const modes[] = {
 	[MODE_BOTH] = "both",
@@ -127,7 +127,7 @@ bool section_has_title(enum section_kind section)
 	return section == IN_SYNC || section == IN_INTERFACE;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------- */
 
 const char *ifname_fault(const char *name)
 {
@@ -180,7 +180,7 @@ static const char *path_fault(const char *path)
 	return NULL;
 }
 
-/* ---- numbers -------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------- */
 
 /* Decimal digits, then whatever is behind them; false if there are none or too many. */
 static bool read_digits(const char *s, uint64_t *n, const char **rest)
@@ -288,7 +288,7 @@ static bool in_range(uint64_t n, const struct keyword *k, struct text *why)
 	return false;
 }
 
-/* ---- values --------------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------------- */
 
 static bool refuse(struct text *why, const char *fault)
 {
@@ -504,7 +504,7 @@ bool keyword_read(const struct keyword *k, const char *value, void *base, struct
 	return refuse(why, "not known here");
 }
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------- */
 
 static void print_list(const struct keyword *k, const struct prefix_list *list, struct text *t)
 {

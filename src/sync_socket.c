@@ -58,7 +58,7 @@ struct sync_socket {
 	uint8_t out_buf[SEND_ROOM];
 };
 
-/* ---- life --------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------ */
 
 static int set_int(int fd, int level, int option, int value)
 {
@@ -173,7 +173,7 @@ bool sync_socket_joined(const struct sync_socket *s)
 	return s->joined;
 }
 
-/* ---- interface ---------------------------------------------------------------------------- */
+/* ---- interface ------------------------------------------------------------------------- */
 
 static int membership(const struct sync_socket *s, bool join)
 {
@@ -239,7 +239,7 @@ int sync_socket_attach(struct sync_socket *s, unsigned index)
 	return err;
 }
 
-/* ---- receiving ---------------------------------------------------------------------------- */
+/* ---- receiving ------------------------------------------------------------------------- */
 
 static unsigned control_info(struct msghdr *m, uint8_t *ttl)
 {
@@ -319,7 +319,7 @@ int sync_socket_receive(struct sync_socket *s)
 	return 1;
 }
 
-/* ---- sending ------------------------------------------------------------------------------ */
+/* ---- sending --------------------------------------------------------------------------- */
 
 static void send_gathered(struct sync_socket *s)
 {

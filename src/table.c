@@ -7,7 +7,7 @@
 
 enum { CHUNK = 1024, INDEX_FIRST = 1024, MOVE = 4 };
 
-/* ---- index ---------------------------------------------------------------------------------- */
+/* ---- index ----------------------------------------------------------------------------- */
 
 static bool index_init(struct index *x)
 {
@@ -87,7 +87,7 @@ static void index_remove(struct index *x, struct hnode *n)
 	x->count--;
 }
 
-/* ---- records -------------------------------------------------------------------------------- */
+/* ---- records --------------------------------------------------------------------------- */
 
 static size_t ends_len(int family)
 {
@@ -287,7 +287,7 @@ struct flow *table_find(const struct table *t, const struct tuples *tuples)
 	return NULL;
 }
 
-/* ---- names ---------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------- */
 
 static uint32_t name_hash(const struct table *t, uint64_t id, uint32_t creatorid)
 {

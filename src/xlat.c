@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* ---- ICMP ----------------------------------------------------------------------------------- */
+/* ---- ICMP ------------------------------------------------------------------------------ */
 
 /* Request types that carry an id: echo, timestamp, information, address mask; echo of ICMPv6. */
 static bool icmp_is_query(uint8_t proto, unsigned type)
@@ -40,7 +40,7 @@ static bool proto_has_ports(uint8_t proto)
 	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP;
 }
 
-/* ---- flow → keys ---------------------------------------------------------------------------- */
+/* ---- flow → keys ----------------------------------------------------------------------- */
 
 static void key_end(struct pf_key *k, int index, const struct endpoint *e, uint16_t port)
 {
@@ -72,7 +72,7 @@ void xlat_keys(const struct tuples *t, int direction, bool typed, struct pf_key 
 		key_make(&key[PF_WIRE], t, direction, typed, REPLY_DST, REPLY_SRC);
 }
 
-/* ---- state → flow --------------------------------------------------------------------------- */
+/* ---- state → flow ---------------------------------------------------------------------- */
 
 /* Ends of a key: the requester's and the other's, ICMP ports made ours. */
 static bool key_read(const struct pf_key *k, const struct pf_state *s, struct endpoint *from,

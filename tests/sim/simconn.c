@@ -26,8 +26,7 @@ void conn_text(const struct conn *c, char *buf, size_t size)
 		 c->owner, (double)c->owner_since / 1e9, (double)c->last / 1e9);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------- */
 
 void conn_reset(void)
 {
@@ -119,8 +118,7 @@ struct conn *conn_open(void)
 	return c;
 }
 
-/* ---- what is owed -----------------------------------------------------------------------------
- */
+/* ---- what is owed ---------------------------------------------------------------------- */
 
 /* How long after a change at a node everybody should know it. */
 uint64_t conn_announced(const struct fw *by)
@@ -177,8 +175,7 @@ void conn_move(int to)
 	sim.moved++;
 }
 
-/* ---- packets ----------------------------------------------------------------------------------
- */
+/* ---- packets --------------------------------------------------------------------------- */
 
 static enum verdict pass(struct conn *c, const struct pkt *p)
 {
@@ -260,8 +257,7 @@ static void over(struct conn *c)
 	c->ends_at = sim.now;
 }
 
-/* ---- steps ------------------------------------------------------------------------------------
- */
+/* ---- steps ----------------------------------------------------------------------------- */
 
 static bool open_step(struct conn *c)
 {

@@ -11,8 +11,7 @@ enum {
 	UDP_STREAM_S = 2,
 };
 
-/* ---- the two ways -----------------------------------------------------------------------------
- */
+/* ---- the two ways ---------------------------------------------------------------------- */
 
 static uint32_t way_hash(const struct tuples *t, int from)
 {
@@ -79,8 +78,7 @@ static struct kent *add(struct ktable *k, const struct kernel_entry *e, bool imp
 	return m;
 }
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events ---------------------------------------------------------------------------- */
 
 static void raise(struct ktable *k, enum kernel_event event, const struct kernel_entry *e,
 		  bool by_packet)
@@ -144,8 +142,7 @@ void kernel_kill(struct ktable *k, struct kent *m)
 	destroy(k, m, false, false);
 }
 
-/* ---- finding ----------------------------------------------------------------------------------
- */
+/* ---- finding --------------------------------------------------------------------------- */
 
 /* What a packet with this tuple meets, either way; what has run out is removed when it is met. */
 struct kent *kernel_find(struct ktable *k, const struct tuples *t, bool reply)
@@ -202,8 +199,7 @@ void kernel_free(struct ktable *k)
 	free(k->event);
 }
 
-/* ---- packets ----------------------------------------------------------------------------------
- */
+/* ---- packets --------------------------------------------------------------------------- */
 
 static uint64_t timeout_of(const struct kent *m)
 {
@@ -372,8 +368,7 @@ enum verdict kernel_packet(struct ktable *k, const struct conn *c, const struct 
 	return PASS;
 }
 
-/* ---- netlink ----------------------------------------------------------------------------------
- */
+/* ---- netlink --------------------------------------------------------------------------- */
 
 int kernel_create(struct ktable *k, const struct kernel_entry *e)
 {

@@ -14,8 +14,7 @@ enum {
 	PRESSURE_EVERY_S = 5,
 };
 
-/* ---- effects of the engine --------------------------------------------------------------------
- */
+/* ---- effects of the engine ------------------------------------------------------------- */
 
 static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 {
@@ -136,8 +135,7 @@ static void op_note(void *ctx, const struct note *n)
 		  n->creatorid, n->detail ? n->detail : "");
 }
 
-/* ---- life -------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------ */
 
 static void configure(struct fw *f)
 {
@@ -243,8 +241,7 @@ uint64_t lin_counter(const struct fw *f, enum counter c)
 	return f->lin->e ? engine_counters(f->lin->e)->done[c] : 0;
 }
 
-/* ---- what comes in ----------------------------------------------------------------------------
- */
+/* ---- what comes in --------------------------------------------------------------------- */
 
 void lin_receive(struct fw *f, const struct address *from, const uint8_t *data, size_t len)
 {
@@ -266,8 +263,7 @@ enum verdict lin_forward(struct fw *f, struct conn *c, const struct pkt *p)
 	return v;
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------ */
 
 static void give_events(struct fw *f)
 {

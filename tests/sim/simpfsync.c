@@ -11,8 +11,7 @@
 
 enum { FILL = 1300, BULK_FREEBSD_NS = 1000000, BULK_OPENBSD_NS = 20000000 };
 
-/* ---- sending ----------------------------------------------------------------------------------
- */
+/* ---- sending --------------------------------------------------------------------------- */
 
 static void full_state(const struct pf *p, const struct pfs *s, struct pf_state *m)
 {
@@ -170,8 +169,7 @@ static void request(struct pf *p, uint64_t id, uint32_t creatorid)
 		flush(p, q);
 }
 
-/* ---- what the table does ----------------------------------------------------------------------
- */
+/* ---- what the table does --------------------------------------------------------------- */
 
 void pfsync_added(struct pf *p, struct pfs *s)
 {
@@ -241,8 +239,7 @@ void pfsync_flushed(struct pf *p)
 	flush(p, &p->queue[0]);
 }
 
-/* ---- bulk -------------------------------------------------------------------------------------
- */
+/* ---- bulk ------------------------------------------------------------------------------ */
 
 /* FreeBSD only puts its request into bucket 0; nothing pushes it. */
 static void ask(struct pf *p)
@@ -349,8 +346,7 @@ static void answer_portion(struct pf *p)
 	}
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------ */
 
 uint64_t pfsync_next(const struct pf *p)
 {
@@ -375,8 +371,7 @@ void pfsync_due(struct pf *p)
 		answer_portion(p);
 }
 
-/* ---- hearing ----------------------------------------------------------------------------------
- */
+/* ---- hearing --------------------------------------------------------------------------- */
 
 static void import(struct pf *p, const struct pf_state *m, bool ins)
 {

@@ -25,8 +25,7 @@ static uint64_t seq;
 static struct load *spare;
 static uint64_t last[FW_MAX][FW_MAX]; /* arrival of the last one, where order is kept */
 
-/* ---- heap -------------------------------------------------------------------------------------
- */
+/* ---- heap ------------------------------------------------------------------------------ */
 
 static bool before(const struct item *a, const struct item *b)
 {
@@ -88,8 +87,7 @@ uint64_t wire_next(void)
 	return items ? heap[0].at : NEVER;
 }
 
-/* ---- wire -------------------------------------------------------------------------------------
- */
+/* ---- wire ------------------------------------------------------------------------------ */
 
 static void fly(struct load *l, int from, int to)
 {

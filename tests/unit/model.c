@@ -26,8 +26,7 @@ static void wrong(struct node *n, const char *what)
 		n->wrong = what;
 }
 
-/* ---- table --------------------------------------------------------------------------------------
- */
+/* ---- table ----------------------------------------------------------------------------- */
 
 static bool same_way(const struct tuples *a, int a_from, const struct tuples *b, int b_from)
 {

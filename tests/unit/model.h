@@ -13,8 +13,7 @@
 #define MS 1000000ull
 #define S  1000000000ull
 
-/* ---- the model kernel -------------------------------------------------------------------------
- */
+/* ---- the model kernel ------------------------------------------------------------------ */
 
 struct model_entry {
 	bool used;
@@ -94,8 +93,7 @@ void node_begin(struct node *n);
 
 void node_link(struct node *n, unsigned link, bool up, unsigned mtu);
 
-/* ---- traffic and other programs on the node -----------------------------------------------------
- */
+/* ---- traffic and other programs on the node -------------------------------------------- */
 
 struct tuples tuples_v4(uint8_t proto, uint8_t client, uint16_t port);
 struct tuples tuples_v6(uint8_t proto, uint8_t client, uint16_t port);

@@ -76,8 +76,7 @@ uint64_t node_refused(const struct node *n, enum reason r)
 	return engine_counters(n->e)->refused[r];
 }
 
-/* ---- tuples ------------------------------------------------------------------------------------
- */
+/* ---- tuples ---------------------------------------------------------------------------- */
 
 struct tuples tuples_v4(uint8_t proto, uint8_t client, uint16_t port)
 {
@@ -134,8 +133,7 @@ void tuples_dnat(struct tuples *t, uint8_t last, uint16_t port)
 	e->port = port;
 }
 
-/* ---- the pretended peer -------------------------------------------------------------------------
- */
+/* ---- the pretended peer ---------------------------------------------------------------- */
 
 void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid)
 {

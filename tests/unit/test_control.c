@@ -19,7 +19,7 @@ struct engine {
 	struct host_facts facts;
 };
 
-/* ---- the engine's views --------------------------------------------------------------------- */
+/* ---- the engine's views ---------------------------------------------------------------- */
 
 const struct counters *engine_counters(const struct engine *e)
 {
@@ -53,7 +53,7 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 	return true;
 }
 
-/* ---- help ----------------------------------------------------------------------------------- */
+/* ---- help ------------------------------------------------------------------------------ */
 
 static void on_resync(void *ctx)
 {
@@ -150,7 +150,7 @@ static long long number_of(const json_t *o, const char *key)
 	return (long long)json_number_value(json_object_get(o, key));
 }
 
-/* ---- tests ---------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------- */
 
 static void test_refused(void)
 {

@@ -62,7 +62,7 @@ static struct settings *parse_good(const char *text)
 	return s;
 }
 
-/* ---- what is read --------------------------------------------------------------------------- */
+/* ---- what is read ---------------------------------------------------------------------- */
 
 static void test_defaults(void)
 {
@@ -189,7 +189,7 @@ static void test_engine_config(void)
 	settings_free(s);
 }
 
-/* ---- mistakes ------------------------------------------------------------------------------- */
+/* ---- mistakes -------------------------------------------------------------------------- */
 
 static bool error_is_at(const char *error, int line, const char *about)
 {
@@ -338,7 +338,7 @@ static void test_small_error(void)
 	CHECK_EQ(error[10], 'x');
 }
 
-/* ---- printing ------------------------------------------------------------------------------- */
+/* ---- printing -------------------------------------------------------------------------- */
 
 static void check_round_trip(const char *text)
 {
@@ -400,7 +400,7 @@ static void test_print_is_complete(void)
 	settings_free(s);
 }
 
-/* ---- hostid --------------------------------------------------------------------------------- */
+/* ---- hostid ---------------------------------------------------------------------------- */
 
 static void write_file(const char *name, const char *text)
 {
