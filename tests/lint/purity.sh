@@ -78,7 +78,7 @@ for file in "$srcdir"/src/*.c; do
 done
 
 # ---- libc ----
-allowed="__assert_fail __errno_location __stack_chk_fail _GLOBAL_OFFSET_TABLE_
+allowed="__assert_fail bcmp __errno_location __stack_chk_fail _GLOBAL_OFFSET_TABLE_
 	calloc free malloc realloc qsort bsearch abort
 	memchr memcmp memcpy memmove memset strchr strcmp strlen strncmp strnlen strncpy strrchr strtol strtoul strtoull
 	snprintf vsnprintf vasprintf inet_ntop inet_pton isprint isxdigit toupper tolower
