@@ -85,6 +85,7 @@ struct peer {
 	uint64_t first, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
+	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
 	uint64_t rate_at; /* import.max-rate: time up to which it is used up */
 };
@@ -190,7 +191,7 @@ void receive_clear(struct engine *e, struct flow *f);
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
-bool local_adopt(struct flow *f, const struct tuples *t);
+bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);
 

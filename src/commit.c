@@ -165,7 +165,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		op.entry.tuples.end[ORIG_SRC] = want.tuples.end[REPLY_SRC];
 		op.entry.tuples.end[ORIG_DST] = want.tuples.end[REPLY_DST];
 		run_one(e, &op);
-		if (op.error || !local_adopt(f, &op.entry.tuples)) {
+		if (op.error || !local_adopt(e, f, &op.entry.tuples)) {
 			failed(e, f, EEXIST);
 			return;
 		}
@@ -174,7 +174,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		failed(e, f, op.error);
 		return;
 	}
-	if (local_adopt(f, &op.entry.tuples))
+	if (local_adopt(e, f, &op.entry.tuples))
 		want.tuples = op.entry.tuples;
 	same = tuples_equal(&op.entry.tuples, &want.tuples);
 	if (!same) {

@@ -176,9 +176,10 @@ void local_gone(struct engine *e, struct flow *f)
 
 /*
  * The kernel has a translation of a flow of which a peer told one half only: what that half does
- * not show is as the kernel says. False if the half shows something else.
+ * not show is as the kernel says. An entry that was made of the half alone, by guess, goes. False
+ * if the half shows something else.
  */
-bool local_adopt(struct flow *f, const struct tuples *t)
+bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 {
 	bool in = f->half[HALF_IN].flags & H_PRESENT, out = f->half[HALF_OUT].flags & H_PRESENT;
 	enum flow_end known = in ? ORIG_DST : REPLY_DST;
@@ -190,6 +191,8 @@ bool local_adopt(struct flow *f, const struct tuples *t)
 	    !endpoint_equal(&mine.end[REPLY_SRC], &t->end[REPLY_SRC]) ||
 	    !endpoint_equal(&mine.end[known], &t->end[known]))
 		return false;
+	if (!tuples_equal(&mine, t))
+		commit_delete(e, f);
 	flow_set_tuples(f, t);
 	return true;
 }
@@ -213,14 +216,14 @@ static struct flow *still_same(struct engine *e, struct flow *f, const struct ke
 }
 
 /* The flow of a kernel entry. */
-static struct flow *find(const struct engine *e, const struct tuples *t)
+static struct flow *find(struct engine *e, const struct tuples *t)
 {
 	struct flow *f = table_find(&e->table, t);
 
 	if (f)
 		return f;
 	while ((f = table_next_middle(&e->table, t, f)))
-		if (!(f->flags & F_KERNEL) && local_adopt(f, t))
+		if (local_adopt(e, f, t))
 			return f;
 	return NULL;
 }

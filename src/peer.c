@@ -52,6 +52,7 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 	p->link = link;
 	p->addr = *addr;
 	p->look_every = LOOK_LEAST_S * NS_PER_S;
+	p->gone_after = GONE_S * NS_PER_S;
 	list_append(&e->peers, &p->node);
 	e->peer_count++;
 	return p;
@@ -60,10 +61,12 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 /* A packet of it was accepted; true if it appears: for the first time, or after a long silence. */
 bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
 {
-	bool appears = !p->first || e->now - p->heard > GONE_S * NS_PER_S;
+	bool appears = !p->first || e->now - p->heard > p->gone_after;
 
 	if (!p->first)
 		p->first = e->now;
+	else if (appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
+		p->gone_after *= 2; /* one that is often silent has not gone each time */
 	p->heard = e->now;
 	p->version = version;
 	p->packets++;
