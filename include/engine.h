@@ -78,6 +78,7 @@ struct kernel_entry {
 	uint8_t tcp_flags[2]; /* original, reply */
 	uint8_t wscale[2];
 	uint64_t packets[2], bytes[2];
+	uint32_t age; /* seconds since it was made, 0 where the kernel keeps no timestamps */
 };
 
 enum kernel_event { KERNEL_NEW, KERNEL_UPDATE, KERNEL_DESTROY };

@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <time.h>
 #include <libnetfilter_conntrack/libnetfilter_conntrack.h>
 
 static bool msg_addresses(const struct nf_conntrack *ct, struct tuples *t)
@@ -110,6 +111,21 @@ static void msg_counters(const struct nf_conntrack *ct, struct kernel_entry *e)
 	e->bytes[1] = nfct_get_attr_u64(ct, ATTR_REPL_COUNTER_BYTES);
 }
 
+/* With net.netfilter.nf_conntrack_timestamp the kernel tells when an entry was made, in Unix time.
+ */
+static void msg_age(const struct nf_conntrack *ct, struct kernel_entry *e)
+{
+	struct timespec now;
+	uint64_t start;
+
+	if (nfct_attr_is_set(ct, ATTR_TIMESTAMP_START) <= 0 ||
+	    clock_gettime(CLOCK_REALTIME, &now) < 0)
+		return;
+	start = nfct_get_attr_u64(ct, ATTR_TIMESTAMP_START) / 1000000000u;
+	if (start && start < (uint64_t)now.tv_sec)
+		e->age = (uint32_t)((uint64_t)now.tv_sec - start);
+}
+
 static int msg_entry(const struct nf_conntrack *ct, const struct nlmsghdr *nlh,
 		     const struct ctnl_scope *scope, struct kernel_entry *e)
 {
@@ -134,6 +150,7 @@ static int msg_entry(const struct nf_conntrack *ct, const struct nlmsghdr *nlh,
 	if (t->proto == PROTO_TCP)
 		msg_tcp(ct, e);
 	msg_counters(ct, e);
+	msg_age(ct, e);
 	msg_ports(ct, nlh, t);
 	return 0;
 }

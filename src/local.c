@@ -146,7 +146,8 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
 		e->counters.refused[R_NO_MEMORY]++;
 		return;
 	}
-	f->created = f->told = f->heard = f->checked = e->ds;
+	f->told = f->heard = f->checked = e->ds;
+	f->created = e->ds - 10 * (k->age < 100000000 ? k->age : 0);
 	if (live)
 		f->flags |= F_LIVE;
 	learn(e, f, k);

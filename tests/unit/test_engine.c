@@ -613,10 +613,37 @@ static void kept(void)
 	end();
 }
 
+/* What the kernel says of age and traffic is told. */
+static void age_and_counters(void)
+{
+	struct kernel_entry k = {.tuples = tuples_v4(PROTO_TCP, 10, 1),
+				 .status = CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+				 .tcp_state = CT_TCP_ESTABLISHED,
+				 .has_timeout = true,
+				 .timeout = 100,
+				 .has_counters = true,
+				 .packets = {4, 3},
+				 .bytes = {221, 169},
+				 .age = 77};
+	const struct said *ins;
+
+	begin();
+	engine_on_event(n.e, KERNEL_UPDATE, &k, true, n.now);
+	node_run(&n, 100);
+	ins = node_half(&n, ACT_INS, PF_IN, 0);
+	if (CHECK(ins != NULL)) {
+		CHECK_EQ(ins->s.creation, 77);
+		CHECK_EQ(ins->s.packets[1], 3);
+		CHECK_EQ(ins->s.bytes[0], 221);
+	}
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
 		{"closing", closing},
+		{"age and counters", age_and_counters},
 		{"reset", reset},
 		{"killed", killed},
 		{"collapse", collapse},
