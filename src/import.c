@@ -161,6 +161,20 @@ static bool shows_same(const struct flow *f, const struct incoming *in)
 				   : endpoint_equal(&t.end[REPLY_DST], &in->tuples.end[REPLY_DST]);
 }
 
+/*
+ * A flow that Linux does not carry is one creator's: what another one says of the same ends is a
+ * flow of its own, and not held up by it.
+ */
+static bool joins(const struct flow *f, const struct incoming *in)
+{
+	if (f->kept == R_NONE && in->kept == R_NONE)
+		return true;
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		if (f->half[h].flags & H_PRESENT && f->half[h].node.word == in->s->creatorid)
+			return true;
+	return false;
+}
+
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
  * one that lacks it. */
 static struct flow *find_flow(const struct engine *e, const struct incoming *in, bool *crowded)
@@ -174,6 +188,8 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in,
 			*crowded = true;
 			return NULL;
 		}
+		if (!joins(f, in))
+			continue;
 		if (shows_same(f, in) && f->half[in->half].flags & H_PRESENT)
 			return f;
 		if (!first)

@@ -613,6 +613,24 @@ static void kept(void)
 	end();
 }
 
+/* A state that cannot be carried does not hold up what another creator tells of the same ends. */
+static void kept_beside(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct pf_state s;
+
+	begin();
+	s = fake_half(&pf, &t, PF_IN, 10);
+	s.creatorid = 1;
+	s.src.seqdiff = 5;
+	fake_state(&pf, &n, ACT_INS, &s);
+	CHECK(node_entry(&n, &t) == NULL);
+	fake_tells(&pf, &n, &t, 20);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_flows(&n), 2);
+	end();
+}
+
 /* What the kernel says of age and traffic is told. */
 static void age_and_counters(void)
 {
@@ -644,6 +662,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"closing", closing},
 		{"age and counters", age_and_counters},
+		{"kept beside carried", kept_beside},
 		{"reset", reset},
 		{"killed", killed},
 		{"collapse", collapse},
