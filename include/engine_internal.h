@@ -165,7 +165,7 @@ uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
 
 /* announce.c */
 enum reason announce_check(const struct engine *e, const struct kernel_entry *k);
-bool announce_excluded(const struct engine *e, const struct tuples *t);
+bool announce_listed(const struct prefix_list *l, const struct tuples *t);
 bool announce_is_local(const struct engine *e, const struct tuples *t);
 void announce_name(struct engine *e, struct flow *f);
 bool announce_state(struct engine *e, struct flow *f, int half, const struct link *l,

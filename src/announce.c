@@ -8,18 +8,14 @@
 
 /* ---- whether --------------------------------------------------------------------------- */
 
-static bool listed(const struct prefix_list *l, const struct tuples *t)
+/* Any end of the flow is in one of the prefixes. */
+bool announce_listed(const struct prefix_list *l, const struct tuples *t)
 {
 	for (size_t i = 0; i < l->count; i++)
 		for (int end = ORIG_SRC; end <= REPLY_DST; end++)
 			if (prefix_has(&l->prefix[i], t->family, t->end[end].addr))
 				return true;
 	return false;
-}
-
-bool announce_excluded(const struct engine *e, const struct tuples *t)
-{
-	return listed(&e->config.exclude, t);
 }
 
 static bool is_vip(const struct engine *e, const struct tuples *t, enum flow_end end)
@@ -110,7 +106,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 		return R_NOT_YET;
 	if (!e->config.announce_local && announce_is_local(e, t))
 		return R_LOCAL;
-	return announce_excluded(e, t) ? R_EXCLUDED : R_NONE;
+	return announce_listed(&e->config.exclude, t) ? R_EXCLUDED : R_NONE;
 }
 
 /* ---- under which name ------------------------------------------------------------------ */

@@ -86,7 +86,7 @@ void bulk_on_peer(struct engine *e, struct link *l)
 bool bulk_idle(const struct engine *e)
 {
 	for (size_t i = 0; i < e->links; i++)
-		if (e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
+		if (e->link[i].up && e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
 			return false;
 	return true;
 }
@@ -110,8 +110,8 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 	engine_count(e, good ? C_BULK_DONE : C_BULK_FAILED);
 	engine_note(e, &(struct note){.kind = good ? NOTE_BULK_DONE : NOTE_BULK_FAILED,
 				      .link = (int)(l - e->link)});
-	if (good && bulk_idle(e)) /* FreeBSD may send states behind its END */
-		engine_wake(&e->decide_at, e->now + 300 * NS_PER_MS);
+	if (good && e->undecided && bulk_idle(e)) /* FreeBSD may send states behind its END */
+		e->decide_at = e->now + 300 * NS_PER_MS;
 }
 
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)

@@ -121,17 +121,6 @@ static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 	return s->direction == PF_IN || s->direction == PF_OUT ? R_NONE : R_DIRECTION;
 }
 
-static bool is_protected(const struct engine *e, const struct tuples *t)
-{
-	const struct prefix_list *l = &e->config.protect;
-
-	for (size_t i = 0; i < l->count; i++)
-		for (int end = ORIG_SRC; end <= REPLY_DST; end++)
-			if (prefix_has(&l->prefix[i], t->family, t->end[end].addr))
-				return true;
-	return false;
-}
-
 /* ---- full states ----------------------------------------------------------------------- */
 
 enum { SAME_MIDDLE_MAX = 32 }; /* connections that differ in their translation alone */
@@ -434,9 +423,9 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	in->kept = xlat_half(in->s, in->layout, &in->tuples);
 	if (in->kept != R_NONE && (!xlat_is_kept(in->kept) || !in->tuples.family))
 		return in->kept;
-	if (announce_excluded(e, &in->tuples))
+	if (announce_listed(&e->config.exclude, &in->tuples))
 		return R_EXCLUDED;
-	if (is_protected(e, &in->tuples))
+	if (announce_listed(&e->config.protect, &in->tuples))
 		return R_PROTECTED;
 	/* an entry for it would open this very host to whoever can send on the link */
 	if (!e->config.announce_local && announce_is_local(e, &in->tuples))

@@ -120,7 +120,9 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
 	traffic = traffic || (!was_assured && !was_live && f->flags & F_ASSURED);
 	/* what a peer told is not raised by the entry that was made of it: nothing is echoed */
 	rose = (was_live || traffic) && raise(e, f);
-	if (!was_live && traffic) {
+	if (!was_live && traffic && f->flags & F_UNDECIDED) {
+		f->flags |= F_LIVE; /* told when it is decided under which name */
+	} else if (!was_live && traffic) {
 		local_take_over(e, f);
 	} else if (rose && !(f->flags & F_UNDECIDED)) {
 		sendq_pend_told(e, f, PEND_UPD_C);
@@ -167,8 +169,10 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
 void local_gone(struct engine *e, struct flow *f)
 {
 	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
-	if (f->kept)
+	if (f->kept) {
+		refresh_arm(e, f); /* it ends by the peers' clock */
 		return;
+	}
 	if (f->flags & F_LIVE)
 		engine_end(e, f);
 	else
@@ -177,8 +181,8 @@ void local_gone(struct engine *e, struct flow *f)
 
 /*
  * The kernel has a translation of a flow of which a peer told one half only: what that half does
- * not show is as the kernel says. An entry that was made of the half alone, by guess, goes. False
- * if the half shows something else.
+ * not show is as the kernel says. An entry that was made of the half alone, by guess, goes, unless
+ * it is this very one by its original tuple. False if the half shows something else.
  */
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 {
@@ -192,7 +196,7 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 	    !endpoint_equal(&mine.end[REPLY_SRC], &t->end[REPLY_SRC]) ||
 	    !endpoint_equal(&mine.end[known], &t->end[known]))
 		return false;
-	if (!tuples_equal(&mine, t))
+	if (!endpoint_equal(&mine.end[ORIG_DST], &t->end[ORIG_DST]))
 		commit_delete(e, f);
 	flow_set_tuples(f, t);
 	return true;
@@ -206,6 +210,9 @@ static struct flow *still_same(struct engine *e, struct flow *f, const struct ke
 {
 	const struct half *in = &f->half[HALF_IN], *out = &f->half[HALF_OUT];
 
+	if (f->kept || (f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE ||
+	    (k->id && k->id == f->node.word))
+		return f;
 	if (f->proto != PROTO_TCP || k->tcp_state == CT_TCP_NONE ||
 	    k->tcp_state > CT_TCP_ESTABLISHED || in->state[0] < PF_TCP_FIN_WAIT_2 ||
 	    in->state[1] < PF_TCP_FIN_WAIT_2 || out->state[0] < PF_TCP_FIN_WAIT_2 ||
@@ -313,6 +320,9 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	/* what was written or heard since the dump began is newer than its record */
+	if (f && e->dumping && f->flags & F_KERNEL && !!(f->flags & F_MARK) == e->mark)
+		return;
 	if (f)
 		f = still_same(e, f, entry);
 	if (f)
