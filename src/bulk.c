@@ -284,9 +284,16 @@ static void retell(struct engine *e, struct flow *f)
 	if (f->flags & F_TAKEN) {
 		sendq_pend(e, f, HALF_IN, PEND_DEL | PEND_INS);
 		sendq_pend(e, f, HALF_OUT, PEND_DEL | PEND_INS);
+	} else if (e->walk & WALK_CLEAR) { /* who has cleared has nothing that could be updated */
+		sendq_pend_told(e, f, PEND_INS);
 	} else if (e->walk & WALK_RETELL) {
-		/* who has cleared has nothing that could be updated */
-		sendq_pend_told(e, f, e->walk & WALK_CLEAR ? PEND_INS : PEND_UPD_C);
+		/* what nobody heard; the rest only if traffic shows that the flow is still ours */
+		sendq_pend(e, f, HALF_IN, f->pend & PEND_ALL);
+		sendq_pend(e, f, HALF_OUT, f->pend >> 4);
+		sendq_pend_told(e, f, 0);
+		f->flags |= F_PROBE;
+		f->checked = e->ds;
+		refresh_arm(e, f);
 	}
 }
 

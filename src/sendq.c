@@ -356,12 +356,17 @@ static void settle(struct engine *e, struct flow *f, bool heard)
 
 	settle_half(e, f, HALF_IN, heard);
 	settle_half(e, f, HALF_OUT, heard);
-	sendq_drop(e, f);
 	if (f->flags & F_DEAD) {
+		sendq_drop(e, f);
 		table_release(&e->table, f);
 		return;
 	}
-	if (heard && restarted) {
+	if (!heard) { /* what it has to say is kept for when somebody hears it: see retell() */
+		dequeue(e, f);
+		return;
+	}
+	sendq_drop(e, f);
+	if (restarted) {
 		f->told = e->ds;
 		refresh_arm(e, f);
 	}

@@ -613,6 +613,44 @@ static void kept(void)
 	end();
 }
 
+/*
+ * What happened while the link was away is told when it returns. A flow of which nothing happened
+ * is not claimed: a peer may carry it meanwhile.
+ */
+static void link_returns(void)
+{
+	struct tuples closed = tuples_v4(PROTO_TCP, 10, 1), idle = tuples_v4(PROTO_TCP, 10, 2);
+	struct tuples fresh = tuples_v4(PROTO_TCP, 10, 3);
+	const struct said *first, *second;
+	uint64_t id, idle_id;
+
+	begin();
+	node_open(&n, &closed);
+	node_run(&n, 100);
+	node_open(&n, &idle);
+	node_run(&n, 100);
+	first = node_half(&n, ACT_INS, PF_IN, 0);
+	second = node_half(&n, ACT_INS, PF_IN, 1);
+	if (!CHECK(first && second))
+		return;
+	id = first->id;
+	idle_id = second->id;
+	node_run(&n, 60000);
+	node_link(&n, 0, false, 1500);
+	node_close(&n, &closed, false);
+	node_open(&n, &fresh);
+	node_run(&n, 1000);
+	node_quiet(&n);
+	node_link(&n, 0, true, 1500);
+	node_run(&n, 200);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	if (CHECK(node_about(&n, ACT_UPD_C, id, OURS) != NULL))
+		CHECK_EQ(node_about(&n, ACT_UPD_C, id, OURS)->u.src.state, PF_TCP_FIN_WAIT_2);
+	node_run(&n, 10000);
+	CHECK(node_about(&n, ACT_UPD_C, idle_id, OURS) == NULL);
+	end();
+}
+
 /* A state that cannot be carried does not hold up what another creator tells of the same ends. */
 static void kept_beside(void)
 {
@@ -663,6 +701,7 @@ int main(void)
 		{"closing", closing},
 		{"age and counters", age_and_counters},
 		{"kept beside carried", kept_beside},
+		{"the link returns", link_returns},
 		{"reset", reset},
 		{"killed", killed},
 		{"collapse", collapse},
