@@ -45,14 +45,12 @@ bool tuples_have_dnat(const struct tuples *t);
 void text_add_proto(struct text *t, uint8_t proto);
 /* "192.0.2.1:443", "[2001:db8::1]:443". */
 void text_add_endpoint(struct text *t, int family, const struct endpoint *e);
-/* Both tuples on one line, like conntrack -L but shorter. */
-void text_add_tuples(struct text *t, const struct tuples *f);
 
 /* True for addresses whose flows are never synchronised: unspecified, loopback, link-local,
  * multicast. */
 bool address_is_special(int family, const uint8_t *addr);
 
-/* An address prefix; addr is masked when parsed. */
+/* An address prefix. It is masked when parsed, but what addr has behind it plays no part. */
 struct prefix {
 	uint8_t family;
 	uint8_t bits;

@@ -39,9 +39,6 @@ void timeouts_default(struct timeouts *t);
 /* "tcp.established"; NULL for an index that no state has. */
 const char *timeout_name(unsigned index);
 
-/* -1 if pf has no timeout of that name. */
-int timeout_index(const char *name);
-
 /* Seconds of an index; the indexes that no state has count as other.multiple. */
 uint32_t timeout_seconds(const struct timeouts *t, unsigned index);
 

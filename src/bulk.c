@@ -82,7 +82,7 @@ void bulk_on_peer(struct engine *e, struct link *l)
 		bulk_ask(e, l, false);
 }
 
-/* No link still waits for an answer to what it asked at the start. Two tries are waited for. */
+/* No bulk answer is under way to us, but for one that was asked for in vain twice already. */
 bool bulk_idle(const struct engine *e)
 {
 	for (size_t i = 0; i < e->links; i++)

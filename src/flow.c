@@ -61,22 +61,6 @@ void text_add_endpoint(struct text *t, int family, const struct endpoint *e)
 	text_add(t, "%s:%u", family == 6 ? "]" : "", e->port);
 }
 
-void text_add_tuples(struct text *t, const struct tuples *f)
-{
-	text_add_proto(t, f->proto);
-	text_add(t, " ");
-	text_add_endpoint(t, f->family, &f->end[ORIG_SRC]);
-	text_add(t, " > ");
-	text_add_endpoint(t, f->family, &f->end[ORIG_DST]);
-	if (tuples_have_snat(f) || tuples_have_dnat(f)) {
-		text_add(t, " (");
-		text_add_endpoint(t, f->family, &f->end[REPLY_DST]);
-		text_add(t, " > ");
-		text_add_endpoint(t, f->family, &f->end[REPLY_SRC]);
-		text_add(t, ")");
-	}
-}
-
 bool address_is_special(int family, const uint8_t *a)
 {
 	static const uint8_t zero[16];

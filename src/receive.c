@@ -295,19 +295,9 @@ static enum reason check_source(const struct link *l, const struct address *src)
 				return R_NONE;
 		return R_SOURCE;
 	}
-	for (size_t i = 0; i < l->addrs; i++) {
-		struct prefix net = l->addr[i];
-		size_t bits = net.bits;
-
-		for (size_t b = 0; b < family_len(net.family); b++) {
-			size_t kept = bits > 8 * b ? bits - 8 * b : 0;
-
-			if (kept < 8)
-				net.addr[b] &= (uint8_t)(0xff00 >> kept);
-		}
-		if (prefix_has(&net, src->family, src->addr))
+	for (size_t i = 0; i < l->addrs; i++)
+		if (prefix_has(&l->addr[i], src->family, src->addr))
 			return R_NONE;
-	}
 	return R_SOURCE;
 }
 

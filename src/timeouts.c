@@ -2,7 +2,6 @@
 #include "timeouts.h"
 
 #include <stddef.h>
-#include <string.h>
 
 static const struct {
 	const char *name;
@@ -38,14 +37,6 @@ void timeouts_default(struct timeouts *t)
 const char *timeout_name(unsigned index)
 {
 	return index < PFTM_COUNT ? defaults[index].name : NULL;
-}
-
-int timeout_index(const char *name)
-{
-	for (int i = 0; i < PFTM_COUNT; i++)
-		if (defaults[i].name && !strcmp(defaults[i].name, name))
-			return i;
-	return -1;
 }
 
 uint32_t timeout_seconds(const struct timeouts *t, unsigned index)
