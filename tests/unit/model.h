@@ -132,6 +132,8 @@ const struct said *node_about(const struct node *n, enum pf_action action, uint6
 const struct said *node_half(const struct node *n, enum pf_action action, uint8_t direction,
 			     size_t nth);
 
+/* After 100 ms: the flow was told by an INS under a name of this creator. */
+bool node_told(struct node *n, const struct tuples *t, uint32_t creatorid);
 bool node_flow(const struct node *n, const struct tuples *t, struct flow_view *v);
 size_t node_flows(const struct node *n);
 uint64_t node_counter(const struct node *n, enum counter c);

@@ -282,3 +282,13 @@ void fake_tells(struct fake *f, struct node *n, const struct tuples *t, uint64_t
 	(void)builder_add_state(&f->b, ACT_INS, &out);
 	fake_end(f, n);
 }
+
+bool node_told(struct node *n, const struct tuples *t, uint32_t creatorid)
+{
+	struct flow_view v;
+
+	node_run(n, 100);
+	return node_flow(n, t, &v) && v.told &&
+	       (node_about(n, ACT_INS, v.half[0].id, creatorid) ||
+		node_about(n, ACT_INS, v.half[1].id, creatorid));
+}

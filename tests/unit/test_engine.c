@@ -30,12 +30,7 @@ static void end(void)
 
 static bool told(const struct tuples *t)
 {
-	struct flow_view v;
-
-	node_run(&n, 100);
-	return node_flow(&n, t, &v) && v.told &&
-	       (node_about(&n, ACT_INS, v.half[0].id, OURS) ||
-		node_about(&n, ACT_INS, v.half[1].id, OURS));
+	return node_told(&n, t, OURS);
 }
 
 static struct prefix net(const char *s)
