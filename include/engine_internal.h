@@ -152,6 +152,13 @@ struct engine {
 	uint8_t packet[PACKET_MAX];
 };
 
+/* Both sides of the connection have closed, or it was reset. */
+static inline bool half_closed(const struct flow *f, int half)
+{
+	return f->proto == PROTO_TCP && f->half[half].state[0] >= PF_TCP_FIN_WAIT_2 &&
+	       f->half[half].state[1] >= PF_TCP_FIN_WAIT_2;
+}
+
 /* engine.c */
 void engine_count(struct engine *e, enum counter c);
 void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s);

@@ -208,15 +208,11 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
  */
 static struct flow *still_same(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	const struct half *in = &f->half[HALF_IN], *out = &f->half[HALF_OUT];
-
 	if (f->kept || (f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE ||
 	    (k->id && k->id == f->node.word))
 		return f;
-	if (f->proto != PROTO_TCP || k->tcp_state == CT_TCP_NONE ||
-	    k->tcp_state > CT_TCP_ESTABLISHED || in->state[0] < PF_TCP_FIN_WAIT_2 ||
-	    in->state[1] < PF_TCP_FIN_WAIT_2 || out->state[0] < PF_TCP_FIN_WAIT_2 ||
-	    out->state[1] < PF_TCP_FIN_WAIT_2)
+	if (k->tcp_state == CT_TCP_NONE || k->tcp_state > CT_TCP_ESTABLISHED ||
+	    !half_closed(f, HALF_IN) || !half_closed(f, HALF_OUT))
 		return f;
 	f->flags |= F_LIVE; /* its end is our news */
 	local_gone(e, f);
@@ -265,10 +261,7 @@ static bool made_anew(struct engine *e, struct flow *f, const struct kernel_entr
  */
 static bool evicted(const struct flow *f, const struct kernel_entry *k)
 {
-	bool closed = f->proto == PROTO_TCP && f->half[HALF_IN].state[0] >= PF_TCP_FIN_WAIT_2 &&
-		      f->half[HALF_IN].state[1] >= PF_TCP_FIN_WAIT_2;
-
-	return k->has_timeout && !closed && !f->kept;
+	return k->has_timeout && !half_closed(f, HALF_IN) && !f->kept;
 }
 
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,

@@ -95,8 +95,7 @@ static enum reason delete_half(struct engine *e, struct half *half)
 {
 	struct flow *f = half_flow(half);
 	int h = half_index(half);
-	bool closed = f->proto == PROTO_TCP && half->state[0] >= PF_TCP_FIN_WAIT_2 &&
-		      half->state[1] >= PF_TCP_FIN_WAIT_2;
+	bool closed = half_closed(f, h);
 	bool live = f->flags & F_LIVE;
 
 	if (!live && !closed) /* traffic that began to pass here lately shows in the entry */

@@ -375,10 +375,8 @@ static void settle(struct engine *e, struct flow *f, bool heard)
 /* A flow that closed before anybody heard of it is not told any more. */
 static bool never_told(struct engine *e, struct flow *f)
 {
-	if (f->proto != PROTO_TCP || f->flags & F_DEAD ||
-	    (f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_TOLD ||
-	    f->half[HALF_IN].state[0] < PF_TCP_FIN_WAIT_2 ||
-	    f->half[HALF_IN].state[1] < PF_TCP_FIN_WAIT_2)
+	if (!half_closed(f, HALF_IN) || f->flags & F_DEAD ||
+	    (f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_TOLD)
 		return false;
 	sendq_drop(e, f);
 	return true;
