@@ -7,7 +7,10 @@
 
 #include "engine_internal.h"
 
-enum { LAST_WORDS_DS = 10 }; /* pf tells what happened within a second */
+enum {
+	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
+	CLEAR_AT_ONCE = 10000, /* flows */
+};
 
 /* ---- the other messages ---------------------------------------------------------------- */
 
@@ -145,6 +148,16 @@ static enum reason take_clr(struct engine *e, const struct msg_clr *m)
 		return R_NO_MEMORY;
 	e->cleared[e->clears].creatorid = m->creatorid;
 	e->cleared[e->clears++].ds = e->ds;
+	/* at once where that is little work: what is told right behind it is new, and time is kept
+	 * in tenths of a second */
+	if (e->table.flows <= CLEAR_AT_ONCE) {
+		uint64_t cursor = 0;
+		struct flow *f;
+
+		while ((f = table_walk(&e->table, &cursor)))
+			receive_clear(e, f);
+		e->clears--;
+	}
 	/* pfctl -F states empties the whole table of the peer, of which it names only its own part
 	 */
 	bulk_walk(e, WALK_CLEAR | WALK_RETELL);

@@ -441,9 +441,30 @@ static void peer_closes(void)
 	end();
 }
 
+/* What is told right behind a CLR, in the same packet even, is not cleared by it. */
+static void told_behind_clr(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct msg_clr clr = {.creatorid = PEERS};
+	uint8_t buf[1500];
+	struct builder b;
+	struct pf_state s;
+
+	begin();
+	s = fake_half(&pf, &t, PF_IN, 10);
+	builder_start(&b, dialect_get(DIALECT_FREEBSD_13), buf, 1480, false);
+	CHECK(builder_add_clr(&b, &clr));
+	CHECK(builder_add_state(&b, ACT_INS, &s));
+	node_hear_raw(&n, &pf.address, buf, builder_finish(&b));
+	node_run(&n, 500);
+	CHECK(node_entry(&n, &t) != NULL);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
+		{"told behind a CLR", told_behind_clr},
 		{"never echo", never_echo},
 		{"a standby never kills", standby_never_kills},
 		{"DEL_C of a live flow is answered", deletion_of_a_live_flow},
