@@ -211,9 +211,12 @@ uint64_t engine_run(struct engine *e, uint64_t now);
 /* ---- commands -------------------------------------------------------------------------- */
 
 void engine_resync(struct engine *e, uint64_t now);
-/* commit = takeover: installs what waits; returns how many flows. */
+/* commit = takeover: installs what waits, and what comes until the next flush; how many flows. */
 size_t engine_takeover(struct engine *e, uint64_t now);
-/* Forgets flows told by peers and removes them from the kernel; returns how many. */
+/*
+ * Removes flows told by peers from the kernel and forgets them, or, with commit = takeover, lets
+ * them wait again; returns how many.
+ */
 size_t engine_flush(struct engine *e, uint64_t now);
 
 /* ---- views ----------------------------------------------------------------------------- */
@@ -226,6 +229,7 @@ struct flow_view {
 	bool in_kernel;
 	bool live; /* its traffic passes here, as far as known */
 	bool told;
+	bool waiting;	   /* commit = takeover: for the command */
 	uint8_t tcp_state; /* enum ct_tcp, CT_TCP_NONE if not TCP */
 	enum reason kept;  /* why it is not installed, R_NONE if it is no such flow */
 	uint32_t age;	   /* seconds */
@@ -244,7 +248,7 @@ struct flow_view {
 bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view *v, uint64_t now);
 
 struct engine_totals {
-	size_t flows, local, remote, in_kernel, live, queued;
+	size_t flows, local, remote, in_kernel, live, waiting, queued;
 	bool undecided; /* the start is not over: peers were asked, entries not yet told */
 };
 

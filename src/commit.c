@@ -111,7 +111,7 @@ static uint32_t added_status(const struct flow *f, const struct kernel_entry *k)
 /* The kernel has the entry as k says. */
 static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	f->flags = (uint16_t)((f->flags & ~(F_MARK | F_LIBERAL)) | F_KERNEL);
+	f->flags = (uint16_t)((f->flags & ~(F_MARK | F_LIBERAL | F_HELD)) | F_KERNEL);
 	if (e->mark)
 		f->flags |= F_MARK;
 	if (k->tcp_flags[0] & CT_TCP_FLAG_LIBERAL)
@@ -250,13 +250,14 @@ static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
 	in_kernel(e, f, &want);
 }
 
-/* INS_ACK for what was asked for and is in the kernel now. */
+/* INS_ACK for what was asked for and is in the kernel now, or waits for the command. */
 static void acknowledge(struct engine *e, struct flow *f)
 {
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
 		struct half *half = &f->half[h];
 
-		if (half->flags & H_ACK && half->flags & H_PRESENT && f->flags & F_KERNEL)
+		if (half->flags & H_ACK && half->flags & H_PRESENT &&
+		    f->flags & (F_KERNEL | F_HELD))
 			sendq_ack(e, &e->link[f->peer_link], half);
 		half->flags &= (uint8_t)~H_ACK;
 	}
@@ -333,6 +334,7 @@ void commit_want(struct engine *e, struct flow *f)
 	}
 	if (!(f->flags & F_KERNEL) && (f->flags & F_HELD || (e->config.takeover && !e->direct))) {
 		f->flags |= F_HELD;
+		acknowledge(e, f);
 		refresh_arm(e, f);
 		return;
 	}

@@ -46,14 +46,20 @@ static void do_takeover(const struct control_env *env, struct text *out)
 {
 	size_t n = env->takeover(env->ctx);
 
-	text_add(out, "{\"flows\":%zu,\"text\":\"%zu flows are being installed\"}", n, n);
+	if (env->settings->commit == COMMIT_DIRECT)
+		text_add(out, "{\"flows\":0,\"text\":\"nothing waits: commit is direct\"}");
+	else
+		text_add(out, "{\"flows\":%zu,\"text\":\"%zu flows are being installed\"}", n, n);
 }
 
 static void do_flush(const struct control_env *env, struct text *out)
 {
 	size_t n = env->flush(env->ctx);
 
-	text_add(out, "{\"flows\":%zu,\"text\":\"%zu imported flows were forgotten\"}", n, n);
+	text_add(out, "{\"flows\":%zu,\"text\":\"%zu imported flows %s\"}", n, n,
+		 env->settings->commit == COMMIT_DIRECT
+			 ? "were forgotten"
+			 : "were withdrawn from the kernel and wait");
 }
 
 static const struct command commands[] = {

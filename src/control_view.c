@@ -85,9 +85,9 @@ void view_status(const struct control_env *env, struct text *out)
 		 env->version, env->hostid, seconds(env->started, env->now));
 	text_add(out,
 		 "\"flows\":{\"total\":%zu,\"local\":%zu,\"remote\":%zu,\"in_kernel\":%zu,"
-		 "\"live\":%zu},\"queued\":%zu,\"undecided\":%s,",
+		 "\"live\":%zu,\"waiting\":%zu},\"queued\":%zu,\"undecided\":%s,",
 		 totals.flows, totals.local, totals.remote, totals.in_kernel, totals.live,
-		 totals.queued, yes_no(totals.undecided));
+		 totals.waiting, totals.queued, yes_no(totals.undecided));
 	add_links(env, out);
 	text_add(out, ",");
 	add_rates(env, out);
@@ -240,6 +240,8 @@ void view_flow(const struct flow_view *f, uint32_t hostid, struct text *out)
 	add_states(f, out);
 	text_add(out, ",\"live\":%s,\"told\":%s,\"age\":%" PRIu32, yes_no(f->live), yes_no(f->told),
 		 f->age);
+	if (f->waiting)
+		text_add(out, ",\"waiting\":true");
 	if (f->kept != R_NONE)
 		text_add(out, ",\"reason\":\"%s\"", reason_word(f->kept));
 	text_add(out, "}");

@@ -73,6 +73,8 @@ static void print_status(FILE *out, const json_t *o, bool colour)
 	fprintf(out, "flows   %lld: %lld local, %lld remote, %lld in the kernel, %lld live here\n",
 		num(flows, "total"), num(flows, "local"), num(flows, "remote"),
 		num(flows, "in_kernel"), num(flows, "live"));
+	if (num(flows, "waiting"))
+		fprintf(out, "        %lld wait for `pfsyncctl takeover`\n", num(flows, "waiting"));
 	fprintf(out, "queue   %lld messages wait to be sent\n", num(o, "queued"));
 	fprintf(out, "rates   %.1f events/s, packets/s %.1f in, %.1f out (since the start)\n",
 		real(rates, "events"), real(rates, "packets_in"), real(rates, "packets_out"));
@@ -194,6 +196,8 @@ static void print_flow(FILE *out, const json_t *o)
 		yes(o, "live") ? " live" : "", str(o, "creatorid"));
 	json_array_foreach(json_object_get(o, "states"), i, state)
 		fprintf(out, " %s %s", str(state, "direction"), str(state, "id"));
+	if (yes(o, "waiting"))
+		fprintf(out, "  waits for takeover");
 	if (json_object_get(o, "reason"))
 		fprintf(out, "  not installed: %s", str(o, "reason"));
 	fprintf(out, "\n");

@@ -212,6 +212,10 @@ void engine_reload(struct engine *e, const struct engine_config *config, uint64_
 {
 	e->now = now;
 	memset(e->refused, 0, sizeof(e->refused));
+	if (e->config.takeover && !config->takeover) { /* nothing waits in direct mode */
+		e->direct = false;
+		bulk_walk(e, WALK_COMMIT);
+	}
 	configure(e, config);
 }
 
@@ -328,6 +332,8 @@ size_t engine_takeover(struct engine *e, uint64_t now)
 	struct flow *f;
 
 	e->now = now;
+	if (!e->config.takeover)
+		return 0;
 	e->direct = true;
 	while ((f = table_walk(&e->table, &cursor)))
 		n += !!(f->flags & F_HELD);
@@ -335,7 +341,10 @@ size_t engine_takeover(struct engine *e, uint64_t now)
 	return n;
 }
 
-/* What lives here is no longer only imported: it stays. */
+/*
+ * What lives here is no longer only imported: it stays. With commit = takeover the others wait for
+ * the next command; forgotten they would be lost if that came before the peers told them again.
+ */
 size_t engine_flush(struct engine *e, uint64_t now)
 {
 	uint64_t cursor = 0;
@@ -345,12 +354,19 @@ size_t engine_flush(struct engine *e, uint64_t now)
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	e->direct = false;
+	e->walk &= ~(unsigned)WALK_COMMIT;
 	commit_run(e);
 	while ((f = table_walk(&e->table, &cursor))) {
-		if (!(f->flags & F_REMOTE) || f->flags & F_LIVE)
+		bool installed = f->flags & F_KERNEL && !f->kept;
+
+		if (!(f->flags & F_REMOTE) || f->flags & F_LIVE ||
+		    (e->config.takeover && !installed))
 			continue;
 		commit_delete(e, f);
-		engine_forget(e, f);
+		if (e->config.takeover)
+			commit_want(e, f);
+		else
+			engine_forget(e, f);
 		n++;
 	}
 	commit_run(e);

@@ -280,6 +280,13 @@ static struct flow *new_flow(struct engine *e, const struct incoming *in, enum r
 	return f;
 }
 
+/* How long a flow that is not installed has yet, as the peer says. */
+static void take_expiry(const struct engine *e, struct flow *f, const struct pf_state *s)
+{
+	if (!(f->flags & F_KERNEL))
+		f->expires = e->ds + 10 * (s->expire < 100000000 ? s->expire : 0);
+}
+
 /* Gives the half its name and what it says. */
 static enum reason attach(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -307,8 +314,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		keep_raw(e, f, in);
 		commit_delete(e, f);
 	}
-	if (!(f->flags & F_KERNEL))
-		f->expires = e->ds + 10 * (in->s->expire < 100000000 ? in->s->expire : 0);
+	take_expiry(e, f, in->s);
 	if (!shows_same(f, in)) {
 		/* another translation than was taken for granted: the kernel entry is made anew */
 		commit_delete(e, f);
@@ -352,6 +358,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	} else if (in->link->bulk != BULK_RECEIVING && !(f->flags & F_LIVE)) {
 		f->heard = e->ds;
 	}
+	take_expiry(e, f, in->s);
 	return R_NONE;
 }
 

@@ -28,7 +28,7 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 /* Takes over what the kernel says of an entry. */
 static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	f->flags |= F_KERNEL;
+	f->flags = (uint16_t)((f->flags & ~F_HELD) | F_KERNEL);
 	f->flags = (uint16_t)(e->mark ? f->flags | F_MARK : f->flags & ~F_MARK);
 	if (k->id)
 		f->node.word = k->id;

@@ -67,6 +67,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
 			f->flags |= F_TAKEN;
 		}
+		if (!(f->flags & F_KERNEL)) /* it waits: its time begins anew */
+			f->expires = e->ds + 10 * commit_seconds(e, f);
 		commit_want(e, f);
 		refresh_arm(e, f);
 	}

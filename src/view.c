@@ -20,6 +20,7 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 	v->remote = f->flags & F_REMOTE;
 	v->in_kernel = f->flags & F_KERNEL;
 	v->live = f->flags & F_LIVE;
+	v->waiting = (f->flags & (F_HELD | F_KERNEL)) == F_HELD;
 	v->kept = (enum reason)f->kept;
 	v->age = (engine_ns_to_ds(e, now) - f->created) / 10;
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
@@ -56,6 +57,7 @@ void engine_totals(const struct engine *e, struct engine_totals *t)
 	while ((f = table_walk(&e->table, &cursor))) {
 		t->in_kernel += !!(f->flags & F_KERNEL);
 		t->live += !!(f->flags & F_LIVE);
+		t->waiting += (f->flags & (F_HELD | F_KERNEL)) == F_HELD;
 	}
 }
 

@@ -217,12 +217,33 @@ static void test_objects(void)
 
 	json_decref(ask(&env, "{\"command\":\"resync\"}"));
 	CHECK_EQ(e.resyncs, 1);
-	o = ask(&env, "{\"command\":\"takeover\"}");
-	CHECK_EQ(number_of(o, "flows"), 7);
+}
+
+static void check_command(const struct control_env *env, const char *request, int flows,
+			  const char *about)
+{
+	json_t *o = ask(env, request);
+
+	CHECK_EQ(number_of(o, "flows"), flows);
+	CHECK(strstr(string_of(o, "text"), about));
 	json_decref(o);
-	o = ask(&env, "{\"command\":\"flush\"}");
-	CHECK_EQ(number_of(o, "flows"), 7);
-	json_decref(o);
+}
+
+/* What takeover and flush mean depends on conntrack.commit. */
+static void test_takeover(void)
+{
+	struct control_env env;
+	struct settings later;
+	struct engine e;
+
+	start(&e, &env);
+	check_command(&env, "{\"command\":\"takeover\"}", 0, "commit is direct");
+	check_command(&env, "{\"command\":\"flush\"}", 7, "forgotten");
+	later = *env.settings;
+	later.commit = COMMIT_TAKEOVER;
+	env.settings = &later;
+	check_command(&env, "{\"command\":\"takeover\"}", 7, "being installed");
+	check_command(&env, "{\"command\":\"flush\"}", 7, "wait");
 }
 
 static void check_health(const struct control_env *env, int want, const char *about)
@@ -469,6 +490,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"what is no request is refused", test_refused},
 		{"objects", test_objects},
+		{"takeover and flush", test_takeover},
 		{"check", test_health},
 		{"doctor", test_doctor},
 		{"a flow", test_flow_object},

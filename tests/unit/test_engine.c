@@ -430,28 +430,6 @@ static void two_halves(void)
 	}
 }
 
-static void takeover_mode(void)
-{
-	struct engine_config c = node_config(OURS);
-	struct tuples t = tuples_v4(PROTO_TCP, 10, 1), u = tuples_v4(PROTO_TCP, 10, 2);
-
-	c.takeover = true;
-	begin_with(&c);
-	fake_tells(&pf, &n, &t, 10);
-	node_run(&n, 1000);
-	CHECK_EQ(node_count(&n), 0);
-	CHECK_EQ(engine_takeover(n.e, n.now), 1);
-	node_run(&n, 100);
-	CHECK(node_entry(&n, &t) != NULL);
-	fake_tells(&pf, &n, &u, 20);
-	CHECK(node_entry(&n, &u) != NULL);
-	(void)node_packet(&n, &u, true);
-	CHECK_EQ(engine_flush(n.e, n.now), 1);
-	CHECK(node_entry(&n, &t) == NULL);
-	CHECK(node_entry(&n, &u) != NULL); /* it lives here */
-	end();
-}
-
 /* ---- what is taken of peers
  * --------------------------------------------------------------------------- */
 
@@ -711,7 +689,6 @@ int main(void)
 		{"pressure", pressure},
 		{"entries that exist already", exists_already},
 		{"two halves in any order", two_halves},
-		{"takeover mode and flush", takeover_mode},
 		{"limits", limits},
 		{"modes", modes},
 		{"bad packets", bad_packets},
