@@ -28,6 +28,7 @@ struct daemon_link {
 	struct loop_fd *watch;
 	unsigned index; /* of the interface it is attached to; 0 none */
 	bool up;
+	bool peer_asked; /* it was said that nobody can be sent to */
 };
 
 struct daemon {

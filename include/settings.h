@@ -24,6 +24,7 @@ struct settings_sync {
 	char name[SETTINGS_NAME_MAX];
 	char interface[PF_IFNAME_LEN];
 	struct address peer;	       /* where packets go: a group or one address */
+	struct address self;	       /* of two that were named, the one of this host */
 	bool multicast;		       /* peer is a group; it has to be joined */
 	const struct dialect *dialect; /* NULL: auto */
 	enum link_mode mode;
@@ -92,6 +93,15 @@ void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t ke
  * there is no machine id in it: hostid has to be configured then.
  */
 int settings_hostid(const struct settings *s, const char *machine_id_file, uint32_t *hostid);
+
+/*
+ * Where two addresses are named, so that one file serves both nodes, the one in own becomes self
+ * and the other peer. False while nothing can be sent: none or all of what is named is this host's.
+ */
+bool settings_pick_peer(struct settings_sync *sync, const struct address *own, size_t count);
+
+/* The same addresses in any order. */
+bool settings_same_peers(const struct settings_sync *a, const struct settings_sync *b);
 
 /* The pf name of an interface, NULL if it has none. */
 const char *settings_pf_name(const struct settings *s, const char *interface);

@@ -26,7 +26,7 @@ enum value_kind {
 	AS_WORD,    /* of letters, digits and -_. */
 	AS_IFNAME,  /* a Linux interface name */
 	AS_PF_NAME, /* a pf interface name */
-	AS_PEER,
+	AS_PEER,    /* one or two: peer, self and multicast of a sync section */
 	AS_DIALECT,
 	AS_CHOICE, /* one of words */
 	AS_YES_NO,
@@ -54,7 +54,10 @@ bool keyword_get(size_t n, struct keyword *k);
 /* False if the section has no such keyword. */
 bool keyword_find(enum section_kind section, const char *name, struct keyword *k);
 
+/* Kept as a struct prefix_list. */
 bool keyword_is_list(const struct keyword *k);
+/* Several values may stand in braces. */
+bool keyword_takes_list(const struct keyword *k);
 
 /* "sync", ... ; "" for what stands outside the sections. */
 const char *section_name(enum section_kind section);
@@ -63,7 +66,8 @@ bool section_has_title(enum section_kind section);
 
 /*
  * Reads a value into the struct that base points to (of a list: the next member into the prefix
- * that base points to). If it is wrong, false and the reason in why.
+ * that base points to; of a peer: beside what is there). If it is wrong, false and the reason in
+ * why.
  */
 bool keyword_read(const struct keyword *k, const char *value, void *base, struct text *why);
 

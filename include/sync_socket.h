@@ -20,6 +20,9 @@ int sync_socket_open(struct sync_socket **sock, const struct address *peer, sync
 		     void *ctx);
 void sync_socket_close(struct sync_socket *s);
 
+/* Another address of the same kind to send to. */
+void sync_socket_set_peer(struct sync_socket *s, const struct address *peer);
+
 /* To be polled for reading. */
 int sync_socket_fd(const struct sync_socket *s);
 

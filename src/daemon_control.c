@@ -132,7 +132,7 @@ static const char *fixed_difference(const struct settings *a, const struct setti
 	for (size_t i = 0; i < a->syncs; i++)
 		if (strcmp(a->sync[i].name, b->sync[i].name) ||
 		    strcmp(a->sync[i].interface, b->sync[i].interface) ||
-		    memcmp(&a->sync[i].peer, &b->sync[i].peer, sizeof(a->sync[i].peer)))
+		    !settings_same_peers(&a->sync[i], &b->sync[i]))
 			return "name, interface or peer of a sync section";
 	if (a->hostid != b->hostid)
 		return "hostid";
@@ -173,6 +173,7 @@ void daemon_on_reload(void *ctx, int number)
 	d->settings = s;
 	engine_reload(d->engine, &config, loop_now(d->loop));
 	ctnl_set_mark(d->ctnl, s->mark, s->mark_mask);
+	daemon_on_netif(d); /* of two peers that are named, which is this host */
 	settings_free(old);
 	log_say(&d->log, LOG_LEVEL_NOTICE, "%s: read again and in force", d->file);
 }

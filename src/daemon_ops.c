@@ -173,12 +173,34 @@ const struct ctnl_handler daemon_ctnl = {
 
 /* ---- interfaces ------------------------------------------------------------------------ */
 
+/* Whether it is known where to send to. */
+static bool link_has_peer(struct daemon *d, struct daemon_link *l, bool there)
+{
+	struct settings_sync *s = &d->settings->sync[l->number];
+	size_t n;
+	const struct address *own = netif_addresses(d->netif, &n);
+	bool known = settings_pick_peer(s, own, n);
+
+	sync_socket_set_peer(l->sock, &s->peer);
+	if (!known && there && !l->peer_asked)
+		log_say(&d->log, LOG_LEVEL_WARNING,
+			s->self.family
+				? "sync %s: of the two addresses in peer exactly one must be this "
+				  "host's; waiting for that"
+				: "sync %s: peer is an address of this host; name the other "
+				  "node's, or both",
+			s->name);
+	l->peer_asked = !known && there;
+	return known;
+}
+
 static void link_look(struct daemon *d, struct daemon_link *l)
 {
 	const struct settings_sync *s = &d->settings->sync[l->number];
 	struct netif_link now = {0};
 	bool there = netif_get(d->netif, s->interface, &now);
-	bool up = there && now.up;
+	bool known = link_has_peer(d, l, there);
+	bool up = known && there && now.up;
 
 	if (now.index != l->index || (up && !l->up)) {
 		int r = sync_socket_attach(l->sock, there ? now.index : 0);
@@ -189,7 +211,7 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 			up = false;
 		}
 	}
-	if (up != l->up || (there && !l->index))
+	if (known && (up != l->up || (there && !l->index)))
 		log_say(&d->log, LOG_LEVEL_NOTICE, "sync %s: interface %s is %s", s->name,
 			s->interface,
 			up	? "up"

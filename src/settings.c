@@ -8,7 +8,7 @@
  * context, and SENTINEL = x is appended to the text: if it turns up elsewhere than outside all
  * sections, a brace is open; if it never does, a comment or a string is.
  */
-#include "settings_keyword.h"
+#include "settings_hint.h"
 
 #include <confuse.h>
 #include <ctype.h>
@@ -82,60 +82,40 @@ static enum section_kind section_of(const cfg_t *cfg)
 	return IN_ROOT;
 }
 
+static void fail_hint(struct reading *r, int line, struct text *why)
+{
+	fail_at(r, line, "%s", why->s ? why->s : "out of memory");
+	text_free(why);
+}
+
 static void fail_unknown(struct reading *r, const cfg_t *cfg, const char *word)
 {
-	enum section_kind section = section_of(cfg), s;
-	struct keyword k;
+	struct text why = {0};
 
-	for (s = IN_ROOT; s < SECTION_KINDS; s++)
-		if (keyword_find(s, word, &k))
-			break;
-	if (section == IN_TIMEOUTS)
-		fail_at(r, cfg->line,
-			"unknown timeout \"%s\"; the names are those of pf's "
-			"`set timeout`, like tcp.established",
-			word);
-	else if (s < SECTION_KINDS && s != section)
-		fail_at(r, cfg->line, "unknown keyword \"%s\" %s%s; it belongs %s%s", word,
-			section == IN_ROOT ? "outside the sections" : "in ", section_name(section),
-			s == IN_ROOT ? "outside the sections" : "into ", section_name(s));
-	else
-		fail_at(r, cfg->line, "unknown %s \"%s\"%s%s; see pfsync-linux.conf(5)",
-			section == IN_ROOT ? "keyword or section" : "keyword", word,
-			section == IN_ROOT ? "" : " in ", section_name(section));
+	hint_unknown(section_of(cfg), word, &why);
+	fail_hint(r, cfg->line, &why);
 }
 
 /* libconfuse's own messages, in words that say what to do. */
 __attribute__((format(printf, 2, 0))) static void on_error(cfg_t *cfg, const char *format,
 							   va_list ap)
 {
+	static const char unknown[] = "no such option '";
 	struct reading *r = reading_of(cfg);
+	struct text why = {0};
 	char text[256];
 
 	if (!r || r->failed)
 		return;
 	(void)vsnprintf(text, sizeof(text), format, ap);
-	if (strstr(text, "'" SENTINEL "'")) {
+	if (strstr(text, "'" SENTINEL "'") || !strcmp(text, "premature end of file")) {
 		fail_end(r, cfg->line);
-	} else if (!strncmp(text, "no such option '", 16)) {
+	} else if (!strncmp(text, unknown, strlen(unknown))) {
 		text[strlen(text) - 1] = '\0';
-		fail_unknown(r, cfg, text + 16);
-	} else if (!strncmp(text, "found duplicate title '", 23)) {
-		text[strlen(text) - 1] = '\0';
-		fail_at(r, cfg->line,
-			"a second section called \"%s\"; give it another name or join the two",
-			text + 23);
-	} else if (!strncmp(text, "unexpected token '", 18)) {
-		text[strlen(text) - 1] = '\0';
-		fail_at(r, cfg->line,
-			"unexpected \"%s\"; here a keyword = value, a value or } is wanted",
-			text + 18);
-	} else if (!strcmp(text, "unexpected closing brace")) {
-		fail_at(r, cfg->line, "a closing brace } without an opening one; remove it");
-	} else if (!strcmp(text, "premature end of file")) {
-		fail_end(r, cfg->line);
+		fail_unknown(r, cfg, text + strlen(unknown));
 	} else {
-		fail_at(r, cfg->line, "%s", text);
+		hint_syntax(text, &why);
+		fail_hint(r, cfg->line, &why);
 	}
 }
 
@@ -167,8 +147,8 @@ static bool interface_is_used(struct reading *r, const cfg_t *self, const char *
 }
 
 /* A value is checked into a scratch struct. */
-static bool value_is_good(struct reading *r, const cfg_t *cfg, const struct keyword *k,
-			  const char *value)
+static bool value_is_good(struct reading *r, const cfg_t *cfg, cfg_opt_t *opt,
+			  const struct keyword *k, const char *value)
 {
 	union {
 		struct settings settings;
@@ -177,10 +157,16 @@ static bool value_is_good(struct reading *r, const cfg_t *cfg, const struct keyw
 		struct prefix prefix;
 	} *scratch = calloc(1, sizeof(*scratch));
 	struct text why = {0};
-	bool good = scratch && keyword_read(k, value, scratch, &why);
+	bool good = scratch;
 
-	if (!good)
-		fail_at(r, cfg->line, "%s = \"%s\": %s", k->name, value,
+	if (k->kind == AS_PEER) /* what stands before it in the list matters */
+		for (unsigned i = 0; good && i + 1 < opt->nvalues; i++)
+			good = keyword_read(k, cfg_opt_getnstr(opt, i), scratch, &why);
+	good = good && keyword_read(k, value, scratch, &why);
+	if (!good && !strcmp(value, SENTINEL))
+		fail_at(r, cfg->line, "%s has no value; write it behind the equal sign", k->name);
+	else if (!good)
+		fail_at(r, cfg->line, "%s = \"%.64s\": %s", k->name, value,
 			why.s ? why.s : "out of memory");
 	text_free(&why);
 	free(scratch);
@@ -192,13 +178,13 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 	struct reading *r = reading_of(cfg);
 	struct keyword k;
 	size_t n = keyword_number(section_of(cfg), opt->name, &k);
-	bool first = !keyword_is_list(&k) || opt->nvalues == 1;
+	bool first = !keyword_takes_list(&k) || opt->nvalues == 1;
 
 	if (!keyword_get(n, &k)) {
 		fail_unknown(r, cfg, opt->name);
 		return -1;
 	}
-	if (!value_is_good(r, cfg, &k, value))
+	if (!value_is_good(r, cfg, opt, &k, value))
 		return -1;
 	if (first && n < KEYWORDS_MAX && r->set_in[n] == cfg) {
 		fail_at(r, cfg->line, "%s is set a second time; keep one of the two", k.name);
@@ -252,7 +238,7 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 			fault = "pf-name = \"NAME\" is missing";
 	}
 	if (fault)
-		fail_at(r, cfg->line, "%s \"%s\": %s", opt->name, title, fault);
+		fail_at(r, cfg->line, "%s \"%.64s\": %s", opt->name, title, fault);
 	return fault ? -1 : 0;
 }
 
@@ -269,7 +255,7 @@ static void add_options(cfg_opt_t *o, enum section_kind section, struct reading 
 		cfg_opt_t list = CFG_STR_LIST_CB(k.name, NULL, CFGF_NODEFAULT, on_value);
 
 		if (k.section == section)
-			*o++ = keyword_is_list(&k) ? list : value;
+			*o++ = keyword_takes_list(&k) ? list : value;
 	}
 	carrier.simple_value.ptr = (void *)r;
 	carrier.parsecb = on_hidden;
@@ -328,6 +314,20 @@ static bool take_list(const struct keyword *k, cfg_t *from, struct prefix_list *
 	return true;
 }
 
+static bool take_peers(const struct keyword *k, cfg_t *from, struct settings_sync *sync)
+{
+	unsigned count = cfg_size(from, k->name);
+	struct text why = {0};
+	bool done = true;
+
+	if (count)
+		sync->peer = (struct address){0};
+	for (unsigned i = 0; done && i < count; i++)
+		done = keyword_read(k, cfg_getnstr(from, k->name, i), sync, &why);
+	text_free(&why);
+	return done;
+}
+
 /* Every value was found good before. */
 static bool take_section(enum section_kind section, cfg_t *from, void *base)
 {
@@ -344,6 +344,10 @@ static bool take_section(enum section_kind section, cfg_t *from, void *base)
 			void *list = (char *)base + k.offset;
 
 			done = take_list(&k, from, list);
+			continue;
+		}
+		if (k.kind == AS_PEER) {
+			done = take_peers(&k, from, base);
 			continue;
 		}
 		value = cfg_getstr(from, k.name);
@@ -463,7 +467,7 @@ static int parse_text(struct reading *r, const char *text, struct settings **out
 		return -ENOMEM;
 	status = cfg_parse_buf(r->root, text);
 	if (status != CFG_SUCCESS)
-		fail_at(r, r->root->line, "this cannot be read here");
+		fail_at(r, r->root->line, "this cannot be read; see pfsync-linux.conf(5)");
 	else if (!r->at_end)
 		fail_at(r, r->last_line, "the file ends within a comment or a string");
 	else if (!cfg_size(r->root, section_name(IN_SYNC)))
@@ -490,6 +494,10 @@ int settings_parse(struct settings **out, const char *text, size_t len, const ch
 
 	*out = NULL;
 	*error = '\0';
+	if (len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3)) { /* a mark that some editors make */
+		text += 3;
+		len -= 3;
+	}
 	if (!text_is_clean(&r, text, len))
 		return -EINVAL;
 	text_add_bytes(&whole, text, len);
@@ -525,7 +533,7 @@ int settings_read(struct settings **out, const char *file, char *error, size_t s
 	if (len > FILE_MAX)
 		status = -EFBIG;
 	if (status)
-		(void)snprintf(error, size, "%s: cannot be read: %s", file, strerror(-status));
+		(void)snprintf(error, size, "%s: cannot be read: %s", file, hint_file(-status));
 	else
 		status = settings_parse(out, text, len, file, error, size);
 	if (fd >= 0)

@@ -106,6 +106,11 @@ bool keyword_is_list(const struct keyword *k)
 	return k->kind == AS_PREFIXES || k->kind == AS_ADDRESSES;
 }
 
+bool keyword_takes_list(const struct keyword *k)
+{
+	return keyword_is_list(k) || k->kind == AS_PEER;
+}
+
 const char *section_name(enum section_kind section)
 {
 	static const char *const names[SECTION_KINDS] = {
@@ -140,8 +145,8 @@ const char *ifname_fault(const char *name)
 	if (!strcmp(name, ".") || !strcmp(name, ".."))
 		return "no interface can have this name";
 	for (size_t i = 0; i < len; i++)
-		if (!isgraph((unsigned char)name[i]) || strchr("/:\"\\$", name[i]))
-			return "an interface name has no blanks and none of / : \" \\ $";
+		if (!isgraph((unsigned char)name[i]) || strchr("/:;,\"\\$", name[i]))
+			return "an interface name has no blanks and none of / : ; , \" \\ $";
 	return NULL;
 }
 
@@ -337,7 +342,7 @@ static bool address_is_group(const struct address *a)
 			      : !memcmp(a->addr, group6, sizeof(group6));
 }
 
-static bool read_peer(const char *value, struct address *a, struct text *why)
+static bool read_peer_address(const char *value, struct address *a, struct text *why)
 {
 	static const struct address none;
 	bool many;
@@ -353,6 +358,32 @@ static bool read_peer(const char *value, struct address *a, struct text *why)
 		return refuse(why, "of the groups, pf uses only \"multicast\" and \"ff12::f0\"");
 	if (!memcmp(a->addr, none.addr, sizeof(none.addr)))
 		return refuse(why, "this is no address of a host");
+	return true;
+}
+
+/* A second address joins the first: one of both is this host's, which shows when it runs. */
+static bool read_peer(const char *value, struct settings_sync *sync, struct text *why)
+{
+	struct address a;
+
+	if (!read_peer_address(value, &a, why))
+		return false;
+	if (!sync->peer.family) {
+		sync->peer = a;
+		sync->multicast = address_is_group(&a);
+		return true;
+	}
+	if (sync->multicast || address_is_group(&a))
+		return refuse(why, "a group stands alone; leave the other addresses out");
+	if (sync->self.family)
+		return refuse(why,
+			      "name two addresses at most, those of both nodes; for more nodes "
+			      "use \"multicast\"");
+	if (sync->peer.family != a.family)
+		return refuse(why, "both addresses must be IPv4, or both IPv6");
+	if (!memcmp(sync->peer.addr, a.addr, sizeof(a.addr)))
+		return refuse(why, "the address stands there twice; name those of both nodes");
+	sync->self = a;
 	return true;
 }
 
@@ -466,11 +497,7 @@ bool keyword_read(const struct keyword *k, const char *value, void *base, struct
 	case AS_PF_NAME:
 		return read_string(value, pf_name_fault(value), to, PF_IFNAME_LEN, why);
 	case AS_PEER:
-		((struct settings_sync *)base)->multicast = false;
-		if (!read_peer(value, to, why))
-			return false;
-		((struct settings_sync *)base)->multicast = address_is_group(to);
-		return true;
+		return read_peer(value, base, why);
 	case AS_DIALECT:
 		return read_dialect(value, to, why);
 	case AS_CHOICE:
@@ -520,7 +547,7 @@ static void print_list(const struct keyword *k, const struct prefix_list *list, 
 	text_add(t, " }");
 }
 
-static void print_peer(const struct address *a, struct text *t)
+static void print_address(const struct address *a, struct text *t)
 {
 	text_add(t, "\"");
 	if (a->family == 4 && address_is_group(a))
@@ -528,6 +555,22 @@ static void print_peer(const struct address *a, struct text *t)
 	else
 		text_add_address(t, a->family, a->addr);
 	text_add(t, "\"");
+}
+
+/* Two in the same order on both nodes. */
+static void print_peer(const struct settings_sync *s, struct text *t)
+{
+	bool swap = memcmp(s->peer.addr, s->self.addr, sizeof(s->peer.addr)) > 0;
+
+	if (!s->self.family) {
+		print_address(&s->peer, t);
+		return;
+	}
+	text_add(t, "{ ");
+	print_address(swap ? &s->self : &s->peer, t);
+	text_add(t, ", ");
+	print_address(swap ? &s->peer : &s->self, t);
+	text_add(t, " }");
 }
 
 void keyword_print(const struct keyword *k, const void *base, struct text *t)
@@ -550,7 +593,7 @@ void keyword_print(const struct keyword *k, const void *base, struct text *t)
 		text_add(t, "\"%s\"", (const char *)from);
 		break;
 	case AS_PEER:
-		print_peer(from, t);
+		print_peer(base, t);
 		break;
 	case AS_DIALECT: {
 		const struct dialect *const *d = from;

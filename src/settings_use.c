@@ -80,6 +80,39 @@ int settings_hostid(const struct settings *s, const char *machine_id_file, uint3
 	return 0;
 }
 
+static bool address_equal(const struct address *a, const struct address *b)
+{
+	return a->family == b->family && !memcmp(a->addr, b->addr, sizeof(a->addr));
+}
+
+static bool address_in(const struct address *a, const struct address *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (address_equal(a, &list[i]))
+			return true;
+	return false;
+}
+
+bool settings_pick_peer(struct settings_sync *sync, const struct address *own, size_t count)
+{
+	bool peer = address_in(&sync->peer, own, count), self = address_in(&sync->self, own, count);
+	struct address swap = sync->peer;
+
+	if (!sync->self.family)
+		return !peer;
+	if (peer && !self) {
+		sync->peer = sync->self;
+		sync->self = swap;
+	}
+	return peer != self;
+}
+
+bool settings_same_peers(const struct settings_sync *a, const struct settings_sync *b)
+{
+	return (address_equal(&a->peer, &b->peer) && address_equal(&a->self, &b->self)) ||
+	       (address_equal(&a->peer, &b->self) && address_equal(&a->self, &b->peer));
+}
+
 const char *settings_pf_name(const struct settings *s, const char *interface)
 {
 	for (size_t i = 0; i < s->interfaces; i++)

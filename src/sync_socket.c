@@ -121,6 +121,17 @@ static void prepare_messages(struct sync_socket *s)
 	}
 }
 
+void sync_socket_set_peer(struct sync_socket *s, const struct address *peer)
+{
+	if (s->v6) {
+		s->peer.v6.sin6_family = AF_INET6;
+		memcpy(&s->peer.v6.sin6_addr, peer->addr, 16);
+	} else {
+		s->peer.v4.sin_family = AF_INET;
+		memcpy(&s->peer.v4.sin_addr, peer->addr, 4);
+	}
+}
+
 int sync_socket_open(struct sync_socket **sock, const struct address *peer, sync_socket_call call,
 		     void *ctx)
 {
@@ -133,13 +144,7 @@ int sync_socket_open(struct sync_socket **sock, const struct address *peer, sync
 	s->ctx = ctx;
 	s->v6 = peer->family == 6;
 	s->multicast = s->v6 ? peer->addr[0] == 0xff : (peer->addr[0] & 0xf0) == 0xe0;
-	if (s->v6) {
-		s->peer.v6.sin6_family = AF_INET6;
-		memcpy(&s->peer.v6.sin6_addr, peer->addr, 16);
-	} else {
-		s->peer.v4.sin_family = AF_INET;
-		memcpy(&s->peer.v4.sin_addr, peer->addr, 4);
-	}
+	sync_socket_set_peer(s, peer);
 	s->in_buf = malloc((size_t)RECEIVE_AT_ONCE * RECEIVE_SIZE);
 	s->fd = socket(s->v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC,
 		       PROTO_PFSYNC);

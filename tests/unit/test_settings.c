@@ -208,8 +208,9 @@ static void test_mistakes(void)
 		int line;
 		const char *about;
 	} cases[] = {
-		{"    defer      = no", "    defer      = no\n    colour = 3", 11, "colour"},
-		{"announce {", "anounce {", 14, "anounce"},
+		{"    defer      = no", "    defer      = no\n    colour = 3", 11,
+		 "there you can write interface, peer"},
+		{"announce {", "anounce {", 14, "did you mean \"announce\""},
 		{"defer      = no", "defer      = perhaps", 10, "yes or no"},
 		{"defer      = no", "defer      = yes", 10, "not available in this version"},
 		{"flush      = 20ms", "flush      = 20", 9, "unit is missing"},
@@ -245,7 +246,8 @@ static void test_mistakes(void)
 		 13, "already"},
 		{"interface \"eth0\"", "sync \"p f\" { interface = \"eth3\" }\ninterface \"eth0\"",
 		 13, "letters"},
-		{"interface \"eth0\"", "interface { }\ninterface \"eth0\"", 13, "title"},
+		{"interface \"eth0\"", "interface { }\ninterface \"eth0\"", 13,
+		 "name of interface is missing"},
 		{"interface \"eth0\"", "interface \"e/0\"", 13, "blanks"},
 		{"pf-name = \"igb0\"", "", 13, "is missing"},
 		{"pf-name = \"igb0\"", "pf-name = \"a234567890123456\"", 13, "15 characters"},
@@ -262,7 +264,8 @@ static void test_mistakes(void)
 		{"receive-buffer = 8M", "receive-buffer = 8Q", 28, "K, M or G"},
 		{"receive-buffer = 8M", "receive-buffer = 8", 28, "K, M or G"},
 		{"receive-buffer = 8M", "receive-buffer = 2G", 28, "4K to 1G"},
-		{"tcp.established = 24h", "tcp.establisht = 24h", 30, "tcp.establisht"},
+		{"tcp.established = 24h", "tcp.establisht = 24h", 30,
+		 "did you mean \"tcp.established\""},
 		{"tcp.established = 24h", "tcp.established = 1500ms", 30, "whole seconds"},
 		{"timeouts {", "timeouts { {", 30, "unexpected"},
 		{"udp.multiple = 60s }", "udp.multiple = 60s", 30, "closing brace"},
