@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The inside of the daemon, shared by its files; nobody else includes this. Which file answers
- *what:
+ * what:
  *
  *	daemon.c          start and stop in order, the hook of each wake-up
  *	daemon_ops.c      what the engine wants done, and what the adapters tell it
@@ -47,8 +47,17 @@ struct daemon {
 	struct text line; /* of notes for monitors */
 	uint64_t started, look_at, looks;
 	bool dump_failed;
-	int status; /* to exit with */
+	bool foreground;
+	int ready;			/* gets a byte once we are up; -1 none */
+	bool up;			/* the kernel's table was read once */
+	bool news;			/* the status has changed, or may have */
+	struct text told;		/* the status, to the service manager */
+	uint64_t alive_every, alive_at; /* words to its watchdog; UINT64_MAX none */
+	int status;			/* to exit with */
 };
+
+/* daemon.c */
+void daemon_up(struct daemon *d);
 
 /* daemon_ops.c */
 extern const struct engine_ops daemon_ops;
@@ -64,6 +73,7 @@ void daemon_link_readable(void *ctx, bool readable, bool writable);
 /* daemon_control.c */
 extern const struct ctlsock_handler daemon_ctlsock;
 double daemon_wall_clock(void);
+void daemon_tell_status(struct daemon *d);
 void daemon_on_end(void *ctx, int number);
 void daemon_on_reload(void *ctx, int number);
 

@@ -22,11 +22,12 @@
 #include "caps.h"
 #include "daemon_internal.h"
 #include "natchain.h"
+#include "notify.h"
 #include "sysctl.h"
 
 #define MACHINE_ID "/etc/machine-id"
 
-enum { LOOK_NS = 1000 * 1000 * 1000, LOOKS_PRESSURE = 5, LOOKS_NAT = 30 };
+enum { LOOK_NS = 1000 * 1000 * 1000, LOOKS_PRESSURE = 5, LOOKS_NAT = 30, LOOKS_STATUS = 30 };
 
 /* ---- the host -------------------------------------------------------------------------- */
 
@@ -75,9 +76,22 @@ static void look(struct daemon *d)
 		engine_on_pressure(d->engine, count, max);
 	if (d->looks % LOOKS_NAT == 0)
 		check_nat(d, d->looks == 0);
+	if (d->news || d->looks % LOOKS_STATUS == 0)
+		daemon_tell_status(d);
 	d->looks++;
 	ctlsock_tick(d->control);
 	log_tick(&d->log, now);
+}
+
+/* From the loop itself: a loop that hangs is silent. */
+static void stay_alive(struct daemon *d)
+{
+	uint64_t now = loop_now(d->loop);
+
+	if (now < d->alive_at)
+		return;
+	notify_alive();
+	d->alive_at = now + d->alive_every;
 }
 
 static void hook(void *ctx)
@@ -86,13 +100,18 @@ static void hook(void *ctx)
 	uint64_t next;
 
 	look(d);
+	stay_alive(d);
 	if (d->dump_failed) {
 		d->dump_failed = false;
 		engine_on_dump_end(d->engine, false, loop_now(d->loop));
 	}
 	next = engine_run(d->engine, loop_now(d->loop));
 	daemon_flush(d);
-	loop_set_timer(d->loop, next < d->look_at ? next : d->look_at);
+	if (next > d->look_at)
+		next = d->look_at;
+	if (next > d->alive_at)
+		next = d->alive_at;
+	loop_set_timer(d->loop, next);
 }
 
 /* ---- start ----------------------------------------------------------------------------- */
@@ -142,6 +161,11 @@ static int start_control(struct daemon *d)
 		log_say(&d->log, LOG_LEVEL_ERR,
 			"control socket %s: its folder or the group %s does not exist", s->socket,
 			s->group);
+	else if (r == -EPERM && s->group[0])
+		log_say(&d->log, LOG_LEVEL_ERR,
+			"control socket %s: it cannot be given to the group %s; without root, its "
+			"folder must belong to that group and have the setgid bit",
+			s->socket, s->group);
 	else if (r)
 		log_say(&d->log, LOG_LEVEL_ERR, "control socket %s: %s", s->socket, strerror(-r));
 	return r;
@@ -281,28 +305,40 @@ static void stop(struct daemon *d)
 	loop_free(d->loop);
 	settings_free(d->settings);
 	text_free(&d->line);
+	text_free(&d->told);
 	log_close(&d->log);
+}
+
+/* Whoever started us may go on: nothing falls between what we have seen and what is to come. */
+void daemon_up(struct daemon *d)
+{
+	d->up = true;
+	if (!d->foreground) {
+		log_close(&d->log);
+		log_open(&d->log, "pfsync-linux", false, LOG_LEVEL_INFO);
+	}
+	if (d->ready >= 0 && write(d->ready, "", 1) != 1)
+		log_say(&d->log, LOG_LEVEL_WARNING, "nobody waits for the start any more");
+	notify_ready();
+	log_say(&d->log, LOG_LEVEL_NOTICE, "pfsync-linux %s is up, hostid %08x", PACKAGE_VERSION,
+		d->hostid);
 }
 
 int daemon_run(const char *file, bool foreground, int ready)
 {
-	struct daemon d = {.file = file, .status = EXIT_FAILURE};
+	struct daemon d = {
+		.file = file, .foreground = foreground, .ready = ready, .status = EXIT_FAILURE};
 
 	/* until everything is up, whoever started us sees what is wrong */
 	log_open(&d.log, "pfsync-linux", true, LOG_LEVEL_INFO);
+	d.alive_every = notify_alive_every();
+	d.alive_at = d.alive_every ? 0 : UINT64_MAX;
 	if (!start(&d)) {
 		d.status = EXIT_SUCCESS;
-		if (!foreground) {
-			log_close(&d.log);
-			log_open(&d.log, "pfsync-linux", false, LOG_LEVEL_INFO);
-			if (ready >= 0 && write(ready, "", 1) != 1)
-				d.status = EXIT_FAILURE;
-		}
-		log_say(&d.log, LOG_LEVEL_NOTICE, "pfsync-linux %s is up, hostid %08x",
-			PACKAGE_VERSION, d.hostid);
 		loop_set_hook(d.loop, hook, &d);
 		if (loop_run(d.loop))
 			d.status = EXIT_FAILURE;
+		notify_stopping();
 	}
 	if (ready >= 0)
 		close(ready);

@@ -9,7 +9,9 @@
 #include <time.h>
 
 #include "caps.h"
+#include "control_view.h"
 #include "natchain.h"
+#include "notify.h"
 #include "sysctl.h"
 
 double daemon_wall_clock(void)
@@ -113,6 +115,26 @@ static bool on_stream(void *ctx, struct control_stream *stream, struct text *out
 
 const struct ctlsock_handler daemon_ctlsock = {.request = on_request, .next = on_stream};
 
+/* As `pfsyncctl check`; what was told already is not told again. */
+void daemon_tell_status(struct daemon *d)
+{
+	struct control_env env;
+	struct text line = {0};
+
+	d->news = false;
+	if (!notify_wanted())
+		return;
+	env_of(d, &env);
+	(void)health_of(&env, &line);
+	if (line.failed || !line.s || (d->told.s && !strcmp(line.s, d->told.s))) {
+		text_free(&line);
+		return;
+	}
+	notify_status(line.s);
+	text_free(&d->told);
+	d->told = line;
+}
+
 /* ---- signals --------------------------------------------------------------------------- */
 
 void daemon_on_end(void *ctx, int number)
@@ -146,15 +168,13 @@ static const char *fixed_difference(const struct settings *a, const struct setti
 }
 
 /* All or nothing: a file that is wrong, or asks for what needs a restart, changes nothing. */
-void daemon_on_reload(void *ctx, int number)
+static void reload(struct daemon *d)
 {
-	struct daemon *d = ctx;
 	struct engine_config config;
 	char error[SETTINGS_ERROR_MAX];
 	struct settings *s, *old = d->settings;
 	const char *fixed;
 
-	(void)number;
 	if (settings_read(&s, d->file, error, sizeof(error))) {
 		log_say(&d->log, LOG_LEVEL_ERR, "%s", error);
 		log_say(&d->log, LOG_LEVEL_ERR, "the old configuration stays in force");
@@ -176,4 +196,18 @@ void daemon_on_reload(void *ctx, int number)
 	daemon_on_netif(d); /* of two peers that are named, which is this host */
 	settings_free(old);
 	log_say(&d->log, LOG_LEVEL_NOTICE, "%s: read again and in force", d->file);
+}
+
+void daemon_on_reload(void *ctx, int number)
+{
+	struct daemon *d = ctx;
+
+	(void)number;
+	if (!d->up) {
+		reload(d);
+		return;
+	}
+	notify_reloading();
+	reload(d);
+	notify_ready();
 }

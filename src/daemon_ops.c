@@ -69,6 +69,9 @@ static void op_note(void *ctx, const struct note *n)
 	struct daemon *d = ctx;
 
 	notes_log(&d->log, n, d->settings, loop_now(d->loop));
+	if (n->kind == NOTE_PEER_APPEARED || n->kind == NOTE_BULK_ASKED ||
+	    n->kind == NOTE_BULK_DONE || n->kind == NOTE_BULK_FAILED)
+		d->news = true;
 	if (!d->control || !ctlsock_monitored(d->control))
 		return;
 	text_clear(&d->line);
@@ -115,6 +118,8 @@ static void on_dump_end(void *ctx, bool complete)
 	struct daemon *d = ctx;
 
 	engine_on_dump_end(d->engine, complete, loop_now(d->loop));
+	if (complete && !d->up)
+		daemon_up(d);
 }
 
 static void fail(struct daemon *d, const char *what, int error)
@@ -217,6 +222,7 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 			up	? "up"
 			: there ? "down"
 				: "not there");
+	d->news |= up != l->up;
 	l->index = there ? now.index : 0;
 	l->up = up;
 	engine_on_link(d->engine, l->number, up, now.mtu, now.addrs, now.count, loop_now(d->loop));

@@ -15,7 +15,8 @@ row2="ctstate xlat"
 row3="announce bulk commit engine engine_internal import local merge peer receive refresh sendq table view wheel"
 row4="settings settings_hint settings_keyword settings_print settings_use control control_filter
 	control_health control_metrics control_view ctl_text"
-row5="caps ctlsock ctnl ctnl_build ctnl_msg log loop natchain netif sync_socket sysctl"
+row5="caps ctlsock ctnl ctnl_build ctnl_msg log loop natchain netif notify
+	sync_socket sysctl"
 row6="daemon daemon_control daemon_internal daemon_ops main notes pfsyncctl pfsyncdump"
 
 row_of() {
@@ -58,7 +59,7 @@ done
 
 # ---- one library per file, and nobody else opens anything ----
 for file in "$srcdir"/src/*.c; do
-	libraries=$(grep -oE '^#include <(libmnl|libnetfilter_conntrack|netlink|event2?|confuse|jansson|pcap|cap-ng)' "$file" |
+	libraries=$(grep -oE '^#include <(libmnl|libnetfilter_conntrack|netlink|event2?|confuse|jansson|pcap|cap-ng|systemd)' "$file" |
 		sed 's/^#include <//; s/^libnetfilter_conntrack$/libmnl/' | sort -u | tr '\n' ' ')
 	if [ "$(echo $libraries | wc -w)" -gt 1 ]; then
 		complain "$file knows more than one library: $libraries"
