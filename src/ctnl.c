@@ -127,7 +127,7 @@ int ctnl_open(struct ctnl **ctnl, const struct ctnl_scope *scope, size_t receive
 	c->handler = handler;
 	c->ctx = ctx;
 	c->event_buf = malloc((size_t)EVENTS_AT_ONCE * EVENT_SIZE);
-	c->command_buf = malloc((size_t)ENGINE_BATCH * CTNL_MSG_MAX);
+	c->command_buf = calloc(ENGINE_BATCH, CTNL_MSG_MAX); /* libmnl leaves padding as it was */
 	c->dump_buf = malloc(DUMP_SIZE);
 	c->answer_buf = malloc(ANSWER_SIZE);
 	if (!c->event_buf || !c->command_buf || !c->dump_buf || !c->answer_buf)

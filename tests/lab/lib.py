@@ -323,10 +323,10 @@ class Lab:
 
     # -- what runs here
 
-    def daemon(self, fw, **how):
+    def daemon(self, fw, seconds=10, **how):
         d = Daemon(self, fw, **how)
         self.daemons.append(d)
-        return d.start()
+        return d.start(seconds)
 
     def pair(self, **how):
         """A daemon on each firewall, in the order of the firewalls."""
@@ -447,8 +447,9 @@ LIBERAL = 0x08                                                                  
 class Daemon:
     """One pfsync-linux. Sections of the configuration are given as their text: announce="local = yes"."""
 
-    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", **sections):
-        self.lab, self.fw, self.process = lab, fw, None
+    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", under=(), **sections):
+        """under: a command that runs it, with its arguments."""
+        self.lab, self.fw, self.process, self.under = lab, fw, None, list(under)
         self.file, self.log, self.control = (os.path.join(lab.dir, f"{fw}.{end}") for end in ("conf", "log", "sock"))
         self.hostid = hostid or f"{0x0a0b0c00 + lab.firewalls.index(fw) + 1:08x}"
         vips = ", ".join(f'"{a}"' for a in (LAN_VIP, WAN_VIP, LAN_VIP6, WAN_VIP6))
@@ -461,8 +462,9 @@ class Daemon:
 
     def start(self, seconds=10):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(["ip", "netns", "exec", self.lab.ns(self.fw), program("pfsync-linux"), "-f",
-                                             "-c", self.file], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(["ip", "netns", "exec", self.lab.ns(self.fw), *self.under,
+                                             program("pfsync-linux"), "-f", "-c", self.file],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_for(lambda: self.process.poll() is not None or self.ask("status", must=False)[0] == 0, seconds,
                  lambda: f"the daemon on {self.fw} does not answer: {self.tail()}", 0.05)
         self.alive()
