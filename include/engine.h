@@ -44,6 +44,7 @@ struct link_config {
 	const struct dialect *dialect; /* NULL: auto */
 	enum link_mode mode;
 	bool handover_strict;
+	bool ipv6;		   /* packets go over IPv6 */
 	struct prefix_list accept; /* empty: on-link addresses of the interface */
 	uint32_t flush_ms;
 	uint32_t bulk_rate; /* states a second in a bulk answer */

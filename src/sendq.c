@@ -9,6 +9,7 @@
 #include "outgoing.h"
 
 enum {
+	IPV6_HEADER = 40,
 	LIVE_RATE = 50000, /* states a second, an UPD_C is a third of one; real kernels lose packets
 			      silently above 100,000 */
 	LIVE_BURST = 2000, /* states that may leave without a pause */
@@ -117,11 +118,13 @@ void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creat
 size_t sendq_payload(const struct link *l, const struct dialect *d)
 {
 	size_t mtu = l->mtu < 576 ? 576 : l->mtu;
+	size_t header = l->config.ipv6 && d->ip_overhead < IPV6_HEADER ? IPV6_HEADER
+								       : d->ip_overhead;
 	size_t len;
 
 	if (mtu > 1500) /* FreeBSD before 15 cannot answer longer ones, and nobody sends them */
 		mtu = 1500;
-	len = mtu - d->ip_overhead;
+	len = mtu - header;
 	return len < PACKET_MAX ? len : PACKET_MAX;
 }
 

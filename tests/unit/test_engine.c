@@ -184,6 +184,27 @@ static void packet_limits(void)
 	end();
 }
 
+/* The header of IPv6 is longer, whatever a dialect takes off for it. */
+static void packet_limits_ipv6(void)
+{
+	struct engine_config c = node_config(OURS);
+	size_t longest = 0;
+
+	c.link[0].ipv6 = true;
+	c.link[0].dialect = dialect_get(DIALECT_FREEBSD_13);
+	begin_with(&c);
+	for (unsigned i = 0; i < 200; i++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, (uint16_t)(i + 1));
+
+		node_open(&n, &t);
+	}
+	node_run(&n, 500);
+	for (size_t i = 0; i < n.sents; i++)
+		longest = n.sent[i].len > longest ? n.sent[i].len : longest;
+	CHECK(longest > 1000 && longest <= 1500 - 40);
+	end();
+}
+
 /* Never more than a pf takes without loss, however many flows there are. */
 static void live_rate(void)
 {
@@ -680,6 +701,7 @@ int main(void)
 		{"collapse", collapse},
 		{"flush time", flush_time},
 		{"packet limits", packet_limits},
+		{"packet limits over IPv6", packet_limits_ipv6},
 		{"live rate", live_rate},
 		{"found at the start", found_at_the_start},
 		{"nobody there", nobody_there},
