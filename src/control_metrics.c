@@ -94,7 +94,7 @@ void view_metrics(const struct control_env *env, struct text *out)
 	struct engine_totals totals;
 	struct text why = {0};
 
-	engine_totals(env->engine, &totals);
+	engine_totals_walked(env->engine, &totals);
 	add_family(out, "build", "info", "the daemon's version");
 	text_add(out, "pfsync_build_info{version=\"%s\"} 1\n", env->version);
 	add_counters(engine_counters(env->engine), out);

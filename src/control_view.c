@@ -77,7 +77,7 @@ void view_status(const struct control_env *env, struct text *out)
 	struct text why = {0};
 	enum health health = health_of(env, &why);
 
-	engine_totals(env->engine, &totals);
+	engine_totals_walked(env->engine, &totals);
 	text_add(out, "{\"health\":\"%s\",", names[health]);
 	add_string(out, "why", why.s ? why.s : "");
 	text_free(&why);

@@ -46,14 +46,19 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 
 void engine_totals(const struct engine *e, struct engine_totals *t)
 {
-	uint64_t cursor = 0;
-	const struct flow *f;
-
 	*t = (struct engine_totals){.flows = e->table.flows,
 				    .remote = e->remote,
 				    .local = e->table.flows - e->remote,
 				    .queued = e->queued,
 				    .undecided = e->undecided};
+}
+
+void engine_totals_walked(const struct engine *e, struct engine_totals *t)
+{
+	uint64_t cursor = 0;
+	const struct flow *f;
+
+	engine_totals(e, t);
 	while ((f = table_walk(&e->table, &cursor))) {
 		t->in_kernel += !!(f->flags & F_KERNEL);
 		t->live += !!(f->flags & F_LIVE);

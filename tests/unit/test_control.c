@@ -31,6 +31,11 @@ void engine_totals(const struct engine *e, struct engine_totals *t)
 	*t = e->totals;
 }
 
+void engine_totals_walked(const struct engine *e, struct engine_totals *t)
+{
+	engine_totals(e, t);
+}
+
 bool engine_link_view(const struct engine *e, unsigned link, struct link_view *v)
 {
 	*v = e->link;
