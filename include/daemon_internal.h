@@ -27,6 +27,8 @@ struct daemon_link {
 	struct sync_socket *sock;
 	struct loop_fd *watch;
 	unsigned index; /* of the interface it is attached to; 0 none */
+	unsigned mtu;
+	uint32_t changes; /* as netif counts them */
 	bool up;
 	bool peer_asked; /* it was said that nobody can be sent to */
 };

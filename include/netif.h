@@ -29,6 +29,7 @@ struct netif_link {
 	unsigned index; /* 0: there is no such interface */
 	bool up;	/* administratively, and its lower layer works */
 	unsigned mtu;
+	uint32_t changes; /* how often its lower layer went or came, as far as the kernel counts */
 	const struct prefix *addrs; /* its own addresses; valid until the next netif_on_event() */
 	size_t count;
 };

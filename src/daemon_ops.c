@@ -206,8 +206,13 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 	bool there = netif_get(d->netif, s->interface, &now);
 	bool known = link_has_peer(d, l, there);
 	bool up = known && there && now.up;
+	bool other = now.index != l->index || now.changes != l->changes;
+	bool gap = up && l->up && other;
 
-	if (now.index != l->index || (up && !l->up)) {
+	if (gap) /* it went and came between two looks: what was said meanwhile was lost */
+		engine_on_link(d->engine, l->number, false, l->mtu, NULL, 0, loop_now(d->loop));
+	/* the kernel forgets groups of IPv6 where the MTU is too small for it */
+	if (other || (up && (!l->up || now.mtu != l->mtu))) {
 		int r = sync_socket_attach(l->sock, there ? now.index : 0);
 
 		if (r) {
@@ -222,8 +227,13 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 			up	? "up"
 			: there ? "down"
 				: "not there");
+	else if (gap)
+		log_say(&d->log, LOG_LEVEL_NOTICE, "sync %s: interface %s was away for a moment",
+			s->name, s->interface);
 	d->news |= up != l->up;
 	l->index = there ? now.index : 0;
+	l->mtu = now.mtu;
+	l->changes = now.changes;
 	l->up = up;
 	engine_on_link(d->engine, l->number, up, now.mtu, now.addrs, now.count, loop_now(d->loop));
 }

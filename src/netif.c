@@ -24,6 +24,7 @@ enum {
 struct link_entry {
 	unsigned index;
 	unsigned mtu;
+	uint32_t changes;
 	bool up;
 	char name[NETIF_NAME_LEN];
 	size_t first, count; /* of its addresses */
@@ -98,6 +99,7 @@ static int read_links(struct nl_cache *cache, struct link_entry **out, size_t *c
 			continue;
 		l[n].index = (unsigned)rtnl_link_get_ifindex(rl);
 		l[n].mtu = rtnl_link_get_mtu(rl);
+		(void)rtnl_link_get_carrier_changes(rl, &l[n].changes);
 		l[n].up = (flags & IFF_UP) && (flags & IFF_RUNNING);
 		strncpy(l[n].name, name, NETIF_NAME_LEN - 1);
 		n++;
@@ -343,6 +345,7 @@ bool netif_get(const struct netif *n, const char *name, struct netif_link *link)
 		link->index = l->index;
 		link->up = l->up;
 		link->mtu = l->mtu;
+		link->changes = l->changes;
 		link->addrs = n->addr + l->first;
 		link->count = l->count;
 		return true;

@@ -228,6 +228,17 @@ class Lab:
         """ip -batch: IPv6 lines are told by their addresses."""
         run(["ip", "-batch", "-"], self.ns(name), text="".join(line + "\n" for line in lines))
 
+    def hub(self, *lines):
+        """ip commands where the ports of all segments are: fwA-sync, pf-sync, client-lan."""
+        self._ip("hub", *lines)
+
+    def plug(self, name, interface, segment, v4, *more):
+        """A new cable from a namespace to a segment; more: options of the interface."""
+        run(["ip", "link", "add", interface, *more, "netns", self.ns(name), "type", "veth", "peer", "name",
+             f"{name}-{segment}", "netns", self.ns("hub")])
+        self.hub(f"link set {name}-{segment} master {segment} up")
+        self._ip(name, f"addr add {v4}/24 dev {interface}", f"link set {interface} up")
+
     def sysctl(self, name, values):
         with inside(self.ns(name)):
             for key, value in values.items():

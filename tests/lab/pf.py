@@ -103,6 +103,7 @@ class Pf:
         self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
         self.ttl(255)
         self.packets = self.bytes = 0
+        self.sizes, self.section = [], 0                # of IP packets; of the longest section
         self.ended = False
         self.thread = threading.Thread(target=self._listen, daemon=True)
         self.thread.start()
@@ -161,6 +162,7 @@ class Pf:
             if who[0] == PF:
                 continue
             self.packets, self.bytes = self.packets + 1, self.bytes + len(packet)
+            self.sizes.append(len(packet))
             self._read(packet[(packet[0] & 15) * 4:], time.monotonic())
 
     def _read(self, data, now):
@@ -174,6 +176,7 @@ class Pf:
             size = self.form.size if full else SIZES.get(action)
             if size is None:
                 return
+            self.section = max(self.section, 4 + size * count)
             for i in range(count if size else 0):
                 m = data[at:at + size]
                 at += size
