@@ -33,6 +33,7 @@
 	X(BULK_FAILED, "bulk-failed", "bulk requests that nobody answered to the end")             \
 	X(EVENTS, "events", "conntrack events read")                                               \
 	X(EVENT_OVERRUN, "event-overrun", "times the kernel lost conntrack events (ENOBUFS)")      \
+	X(PACKET_OVERRUN, "packet-overrun", "packets of peers that the kernel had no room for")    \
 	X(DUMPS, "dumps", "kernel table dumps read to their end")                                  \
 	X(SWEPT, "swept", "flows that a dump found gone")                                          \
 	X(COMMIT_CREATED, "commit-created", "kernel entries created")                              \

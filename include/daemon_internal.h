@@ -55,6 +55,8 @@ struct daemon {
 	bool news;			/* the status has changed, or may have */
 	struct text told;		/* the status, to the service manager */
 	uint64_t alive_every, alive_at; /* words to its watchdog; UINT64_MAX none */
+	size_t unsent;			/* packets, not counted yet */
+	int64_t events_refused;		/* value of nf_conntrack_events that could not be changed */
 	int status;			/* to exit with */
 };
 

@@ -185,6 +185,10 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 /* The kernel lost events. */
 void engine_on_overrun(struct engine *e, uint64_t now);
 
+/* Packets that the adapter took and could not send; ones of peers that the kernel had no room for.
+ */
+void engine_on_packets_lost(struct engine *e, size_t unsent, size_t unread);
+
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now);
 /* complete: false if it was interrupted or failed; it is asked for again then. */
 void engine_on_dump_end(struct engine *e, bool complete, uint64_t now);

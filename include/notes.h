@@ -7,6 +7,9 @@
 #include "log.h"
 #include "settings.h"
 
+/* Keys of rate limits: the reasons, then what else can repeat. */
+enum { NOTES_KEY_CLASH = R_COUNT, NOTES_KEY_OVERRUN, NOTES_KEY_PACKETS, NOTES_KEYS };
+
 void notes_log(struct log *log, const struct note *n, const struct settings *s, uint64_t now);
 
 #endif

@@ -41,6 +41,9 @@ bool sync_socket_joined(const struct sync_socket *s);
  */
 int sync_socket_receive(struct sync_socket *s);
 
+/* How many packets the kernel has dropped since the last call, for want of room in the socket. */
+uint32_t sync_socket_dropped(struct sync_socket *s);
+
 /*
  * Takes a packet; it leaves at the next sync_socket_flush(), or at once when there is no room
  * for more. 0 or a positive errno, of this packet alone.

@@ -27,27 +27,39 @@
 
 #define MACHINE_ID "/etc/machine-id"
 
-enum { LOOK_NS = 1000 * 1000 * 1000, LOOKS_PRESSURE = 5, LOOKS_NAT = 30, LOOKS_STATUS = 30 };
+enum { LOOK_NS = 1000 * 1000 * 1000, LOOKS_PRESSURE = 5, LOOKS_HOST = 30, LOOKS_STATUS = 30 };
 
 /* ---- the host -------------------------------------------------------------------------- */
 
-/* Entries made while nf_conntrack_events is 2 and nobody listened never make an event. */
+/*
+ * Entries made while nf_conntrack_events is 2 and nobody listened never make an event, nor do any
+ * while it is 0. Somebody may change it while we run.
+ */
 static void check_events(struct daemon *d)
 {
 	static const char name[] = "net/netfilter/nf_conntrack_events";
-	int64_t value = -1;
+	int64_t value;
 
-	if (sysctl_read(name, &value) || value == 1)
+	if (sysctl_read(name, &value))
 		return;
+	if (value == 1) {
+		d->events_refused = 1;
+		return;
+	}
 	if (!sysctl_write(name, 1)) {
 		log_say(&d->log, LOG_LEVEL_NOTICE,
 			"set net.netfilter.nf_conntrack_events to 1, it was %" PRId64, value);
 		return;
 	}
-	log_say(&d->log, LOG_LEVEL_WARNING,
+	if (value == d->events_refused) /* said already */
+		return;
+	d->events_refused = value;
+	log_say(&d->log, value ? LOG_LEVEL_WARNING : LOG_LEVEL_ERR,
 		"net.netfilter.nf_conntrack_events is %" PRId64 " and cannot be changed from here: "
-		"entries made before the daemon started tell nothing of their life; set it to 1",
-		value);
+		"%s; set it to 1",
+		value,
+		value ? "entries made before the daemon started tell nothing of their life"
+		      : "no connection tells of its life, and peers hear of it minutes late");
 }
 
 static void check_nat(struct daemon *d, bool say)
@@ -74,8 +86,10 @@ static void look(struct daemon *d)
 	d->look_at = now + LOOK_NS;
 	if (d->looks % LOOKS_PRESSURE == 0 && !ctnl_pressure(&count, &max))
 		engine_on_pressure(d->engine, count, max);
-	if (d->looks % LOOKS_NAT == 0)
+	if (d->looks % LOOKS_HOST == 0) {
 		check_nat(d, d->looks == 0);
+		check_events(d);
+	}
 	if (d->news || d->looks % LOOKS_STATUS == 0)
 		daemon_tell_status(d);
 	d->looks++;
@@ -107,6 +121,8 @@ static void hook(void *ctx)
 	}
 	next = engine_run(d->engine, loop_now(d->loop));
 	daemon_flush(d);
+	engine_on_packets_lost(d->engine, d->unsent, 0);
+	d->unsent = 0;
 	if (next > d->look_at)
 		next = d->look_at;
 	if (next > d->alive_at)
@@ -326,8 +342,11 @@ void daemon_up(struct daemon *d)
 
 int daemon_run(const char *file, bool foreground, int ready)
 {
-	struct daemon d = {
-		.file = file, .foreground = foreground, .ready = ready, .status = EXIT_FAILURE};
+	struct daemon d = {.file = file,
+			   .foreground = foreground,
+			   .ready = ready,
+			   .events_refused = 1,
+			   .status = EXIT_FAILURE};
 
 	/* until everything is up, whoever started us sees what is wrong */
 	log_open(&d.log, "pfsync-linux", true, LOG_LEVEL_INFO);

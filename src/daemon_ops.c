@@ -26,10 +26,12 @@ void daemon_flush(void *ctx)
 		int error = 0;
 		size_t lost = sync_socket_flush(d->link[i].sock, &error);
 
-		if (lost)
-			log_limited(&d->log, R_SEND_ERROR, loop_now(d->loop), LOG_LEVEL_WARNING,
-				    "sync %s: %zu packets did not leave: %s",
-				    d->settings->sync[i].name, lost, strerror(error));
+		if (!lost)
+			continue;
+		d->unsent += lost;
+		log_limited(&d->log, R_SEND_ERROR, loop_now(d->loop), LOG_LEVEL_WARNING,
+			    "sync %s: %zu packets did not leave: %s", d->settings->sync[i].name,
+			    lost, strerror(error));
 	}
 }
 
@@ -160,6 +162,7 @@ void daemon_link_readable(void *ctx, bool readable, bool writable)
 {
 	struct daemon_link *l = ctx;
 	int r = sync_socket_receive(l->sock);
+	uint32_t dropped = sync_socket_dropped(l->sock);
 
 	(void)readable;
 	(void)writable;
@@ -167,6 +170,12 @@ void daemon_link_readable(void *ctx, bool readable, bool writable)
 		log_limited(&l->d->log, R_SEND_ERROR, loop_now(l->d->loop), LOG_LEVEL_WARNING,
 			    "sync %s: receiving: %s", l->d->settings->sync[l->number].name,
 			    strerror(-r));
+	if (!dropped)
+		return;
+	engine_on_packets_lost(l->d->engine, 0, dropped);
+	log_limited(&l->d->log, NOTES_KEY_PACKETS, loop_now(l->d->loop), LOG_LEVEL_WARNING,
+		    "sync %s: %u packets came faster than they could be read and were lost",
+		    l->d->settings->sync[l->number].name, dropped);
 }
 
 const struct ctnl_handler daemon_ctnl = {

@@ -266,6 +266,12 @@ void engine_on_addresses(struct engine *e, const struct address *addrs, size_t c
 	e->owns = count;
 }
 
+void engine_on_packets_lost(struct engine *e, size_t unsent, size_t unread)
+{
+	e->counters.refused[R_SEND_ERROR] += unsent;
+	e->counters.done[C_PACKET_OVERRUN] += unread;
+}
+
 void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max)
 {
 	e->tight = max && count > max - max / 5;

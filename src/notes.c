@@ -3,10 +3,7 @@
 
 #include <arpa/inet.h>
 
-/* Rate limits are kept by reason; the kinds of notes that can repeat come behind them. */
-enum { KEY_CLASH = R_COUNT };
-
-_Static_assert(KEY_CLASH + 1 < LOG_KEYS, "more reasons than the log can tell apart");
+_Static_assert((int)NOTES_KEYS <= (int)LOG_KEYS, "more reasons than the log can tell apart");
 
 struct words {
 	char peer[INET6_ADDRSTRLEN];
@@ -112,12 +109,12 @@ void notes_log(struct log *log, const struct note *n, const struct settings *s, 
 		log_say(log, LOG_LEVEL_INFO, "sync %s: told a peer all states", w.link);
 		break;
 	case NOTE_OVERRUN:
-		log_limited(log, KEY_CLASH + 1, now, LOG_LEVEL_WARNING,
+		log_limited(log, NOTES_KEY_OVERRUN, now, LOG_LEVEL_WARNING,
 			    "the kernel lost conntrack events; reading its table again. Raise "
 			    "conntrack.receive-buffer if this repeats");
 		break;
 	case NOTE_HOSTID_CLASH:
-		log_limited(log, KEY_CLASH, now, LOG_LEVEL_ERR,
+		log_limited(log, NOTES_KEY_CLASH, now, LOG_LEVEL_ERR,
 			    "sync %s: %s uses our hostid %08x; give each node its own", w.link,
 			    w.peer, n->creatorid);
 		break;

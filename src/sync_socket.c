@@ -48,6 +48,7 @@ struct sync_socket {
 	union any_addr in_from[RECEIVE_AT_ONCE];
 	union control in_control[RECEIVE_AT_ONCE];
 	uint8_t *in_buf;
+	uint32_t dropped, dropped_told; /* by the kernel, since the socket is there */
 
 	struct mmsghdr out[SEND_AT_ONCE];
 	struct iovec out_iov[SEND_AT_ONCE];
@@ -91,6 +92,8 @@ static int set_options(const struct sync_socket *s)
 
 		err = set_int(s->fd, s->v6 ? IPPROTO_IPV6 : IPPROTO_IP, o[0], o[1]);
 	}
+	if (!err)
+		err = set_int(s->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
 	if (set_int(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
 		(void)set_int(s->fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
 	if (set_int(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
@@ -246,7 +249,7 @@ int sync_socket_attach(struct sync_socket *s, unsigned index)
 
 /* ---- receiving ------------------------------------------------------------------------- */
 
-static unsigned control_info(struct msghdr *m, uint8_t *ttl)
+static unsigned control_info(struct sync_socket *s, struct msghdr *m, uint8_t *ttl)
 {
 	unsigned index = 0;
 
@@ -269,6 +272,8 @@ static unsigned control_info(struct msghdr *m, uint8_t *ttl)
 
 			memcpy(&i, CMSG_DATA(c), sizeof(i));
 			index = (unsigned)i.ipi6_ifindex;
+		} else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_RXQ_OVFL) {
+			memcpy(&s->dropped, CMSG_DATA(c), sizeof(s->dropped));
 		}
 	}
 	return index;
@@ -282,7 +287,7 @@ static void hand_on_packet(struct sync_socket *s, size_t n)
 
 	if (m->msg_flags & MSG_TRUNC)
 		return;
-	from.right_interface = control_info(m, &from.ttl) == s->index && s->index;
+	from.right_interface = control_info(s, m, &from.ttl) == s->index && s->index;
 	from.src.family = s->v6 ? 6 : 4;
 	if (s->v6) {
 		memcpy(from.src.addr, &s->in_from[n].v6.sin6_addr, 16);
@@ -322,6 +327,14 @@ int sync_socket_receive(struct sync_socket *s)
 			return 0;
 	}
 	return 1;
+}
+
+uint32_t sync_socket_dropped(struct sync_socket *s)
+{
+	uint32_t n = s->dropped - s->dropped_told;
+
+	s->dropped_told = s->dropped;
+	return n;
 }
 
 /* ---- sending --------------------------------------------------------------------------- */
