@@ -89,7 +89,8 @@ def halves(src, sport, dst, dport, snat=None, **more):
 class Pf:
     """The peer on the sync link. Everything heard is in .heard; bulk requests are answered with .states."""
 
-    def __init__(self, lab, dialect="freebsd-13", answer=True):
+    def __init__(self, lab, dialect="freebsd-13", answer=True, hostid=HOSTID):
+        self.lab, self.hostid = lab, hostid
         self.form, self.dialect, self.heard, self.states, self.answer = FORMS[dialect], dialect, [], [], answer
         with inside(lab.ns("pf")):
             index = socket.if_nametoindex("sync")
@@ -132,6 +133,18 @@ class Pf:
 
     def say_raw(self, payload):
         self.out.sendto(payload, (GROUP, 0))
+
+    def say_as(self, source, payload):
+        """A packet that claims to be from that address."""
+        with inside(self.lab.ns("pf")):
+            s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+            index = socket.if_nametoindex("sync")
+        header = struct.pack("!BBHHHBBH4s4s", 0x45, 0x10, 20 + len(payload), 0, 0x4000, 255, PROTOCOL, 0,
+                             socket.inet_aton(source), socket.inet_aton(GROUP))
+        with s:
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("4s4si", bytes(4), bytes(4), index))
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+            s.sendto(header + payload, (GROUP, 0))
 
     def say(self, *sections):
         self.say_raw(self.frame(sections))
@@ -191,9 +204,9 @@ class Pf:
                     m = Said(now, NAMES[action], m[0:12], None, None, None)
                 self.heard.append(m)
         if bulk and self.answer:
-            self.say((BUS, [HOSTID + struct.pack("!IB3x", 0, 1)]))
+            self.say((BUS, [self.hostid + struct.pack("!IB3x", 0, 1)]))
             self.insert(*self.states, action=self.form.upd)
-            self.say((BUS, [HOSTID + struct.pack("!IB3x", 0, 2)]))
+            self.say((BUS, [self.hostid + struct.pack("!IB3x", 0, 2)]))
 
     def _full(self, action, m, now):
         form = self.form
