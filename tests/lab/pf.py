@@ -29,7 +29,8 @@ FORMS = {
 }
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
-Said = collections.namedtuple("Said", "time action name side flags keys")     # side: (state, seqlo) of src and dst
+# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol
+Said = collections.namedtuple("Said", "time action name side flags keys")
 
 
 class Half:
@@ -217,7 +218,7 @@ class Pf:
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,
-                    (m[form.direction], *keys))
+                    (m[form.direction], *keys, m[form.af + 1]))
 
     def said(self, *actions, name=None, since=0, where=None):
         """What was heard since that position in .heard."""
