@@ -58,6 +58,7 @@ struct engine_config {
 	struct prefix_list exclude, vip, protect;
 	bool announce_local;
 	uint32_t max_states;	  /* flows taken from peers */
+	uint32_t peer_max_states; /* of these from one peer; 0: its share */
 	uint32_t max_rate;	  /* states a second and peer; 0: no limit */
 	bool takeover;		  /* commit = takeover */
 	bool tcp_strict;	  /* conntrack.tcp = strict */
@@ -289,6 +290,7 @@ struct peer_view {
 	uint64_t packets_in, messages_in;
 	uint64_t refused;
 	uint32_t states_whole, states_half; /* flows of which it told both halves, or one */
+	uint32_t held;			    /* flows that count for it in import.max-states */
 };
 
 /* n-th peer; false if there is none. */

@@ -87,7 +87,10 @@ struct peer {
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
-	uint64_t rate_at; /* import.max-rate: time up to which it is used up */
+	uint64_t rate_at;   /* import.max-rate: time up to which it is used up */
+	uint64_t wanted_at; /* when it last told a flow that was new */
+	uint16_t place;	    /* in engine.place */
+	uint32_t held;	    /* flows that count for it */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -115,6 +118,7 @@ struct engine {
 	struct link link[ENGINE_LINKS_MAX];
 	size_t links;
 	struct list peers;
+	struct peer *place[PEERS_MAX];
 	size_t peer_count;
 	struct address *own;
 	size_t owns;
@@ -244,6 +248,9 @@ bool peer_heard(struct engine *e, struct peer *p, uint8_t version);
 bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
 bool peer_rate_ok(struct engine *e, struct peer *p);
+enum reason peer_quota(struct engine *e, struct peer *p);
+void peer_take_flow(struct engine *e, struct peer *p, struct flow *f);
+void peer_drop_flow(struct engine *e, struct flow *f);
 void peer_look(struct engine *e);
 uint64_t peer_next(const struct engine *e);
 

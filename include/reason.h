@@ -44,7 +44,10 @@
 	X(EXCLUDED, "excluded", "flow that announce.exclude names")                                \
 	X(PROTECTED, "protected", "state that covers an address of import.protect")                \
 	X(MAX_STATES, "max-states", "state beyond import.max-states")                              \
+	X(PEER_MAX_STATES, "peer-max-states",                                                      \
+	  "state beyond what one peer may have of import.max-states")                              \
 	X(MAX_RATE, "max-rate", "state beyond import.max-rate")                                    \
+	X(PEERS, "peers", "peer forgotten because there are too many")                             \
 	X(KEY_CLASH, "key-clash", "state that contradicts a flow which lives here")                \
 	X(OTHER_NAME, "other-name", "state under a second name for a flow that has one already")   \
 	X(STALE, "stale", "update that lags behind what is known; answered")                       \

@@ -56,7 +56,8 @@ struct settings {
 
 	struct prefix_list protect;
 	uint32_t max_states;
-	uint32_t max_rate; /* 0: no limit */
+	uint32_t peer_max_states; /* 0: a fair share */
+	uint32_t max_rate;	  /* 0: no limit */
 
 	enum commit_when commit;
 	enum tcp_window tcp_window;

@@ -86,6 +86,7 @@ struct flow {
 	uint8_t wscale;	   /* original low nibble, reply high nibble */
 	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
 	uint8_t peer_link; /* where it was told */
+	uint16_t place;	   /* F_REMOTE: of the peer that it counts for */
 	uint8_t ends[];	   /* four times address and port, network order */
 };
 

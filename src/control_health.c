@@ -225,6 +225,8 @@ static void test_counters(struct doctor *d, const struct control_env *env)
 		{R_VERSION, WARN, "correct `dialect` of the link, or set it to auto"},
 		{R_KERNEL_FULL, FAIL, "raise net.netfilter.nf_conntrack_max"},
 		{R_MAX_STATES, WARN, "raise `max-states`"},
+		{R_PEER_MAX_STATES, WARN, "raise `max-states` or `peer-max-states`"},
+		{R_PEERS, WARN, "name the peers in `accept`"},
 		{R_SEND_ERROR, WARN, "look at the link and at the packet filter's output chain"},
 	};
 	const struct counters *c = engine_counters(env->engine);

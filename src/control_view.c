@@ -96,13 +96,12 @@ void view_status(const struct control_env *env, struct text *out)
 
 /* ---- peers ----------------------------------------------------------------------------- */
 
-static void add_peer(const struct control_env *env, const struct peer_view *p, struct text *t)
+static void add_peer(const struct control_env *env, const struct peer_view *p, size_t queued,
+		     struct text *t)
 {
-	struct engine_totals totals;
 	struct link_view l = {.name = ""};
 	bool first = true;
 
-	engine_totals(env->engine, &totals);
 	(void)engine_link_view(env->engine, p->link, &l);
 	text_add(t, "{\"address\":\"");
 	text_add_address(t, p->addr.family, p->addr.addr);
@@ -125,19 +124,22 @@ static void add_peer(const struct control_env *env, const struct peer_view *p, s
 	text_add(t, ",\"packets_in\":%" PRIu64 ",\"messages_in\":%" PRIu64 ",\"refused\":%" PRIu64,
 		 p->packets_in, p->messages_in, p->refused);
 	text_add(t, ",\"packets_out\":%" PRIu64 ",\"bulk\":\"%s\",\"lag\":%zu", l.packets_out,
-		 bulk_name(&l), totals.queued);
-	text_add(t, ",\"states_whole\":%" PRIu32 ",\"states_half\":%" PRIu32 "}", p->states_whole,
-		 p->states_half);
+		 bulk_name(&l), queued);
+	text_add(t,
+		 ",\"states_whole\":%" PRIu32 ",\"states_half\":%" PRIu32 ",\"flows\":%" PRIu32 "}",
+		 p->states_whole, p->states_half, p->held);
 }
 
 void view_peers(const struct control_env *env, struct text *out)
 {
+	struct engine_totals totals;
 	struct peer_view p;
 
+	engine_totals(env->engine, &totals);
 	text_add(out, "{\"peers\":[");
 	for (size_t n = 0; engine_peer_view(env->engine, n, &p); n++) {
 		text_add(out, "%s", n ? "," : "");
-		add_peer(env, &p, out);
+		add_peer(env, &p, totals.queued, out);
 	}
 	text_add(out, "]}");
 }

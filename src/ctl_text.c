@@ -141,6 +141,7 @@ static void print_peers(FILE *out, const json_t *o)
 		fprintf(out, "    bulk     %s\n", str(p, "bulk"));
 		fprintf(out, "    states   %lld flows whole, %lld by one half\n",
 			num(p, "states_whole"), num(p, "states_half"));
+		fprintf(out, "    flows    %lld count for it\n", num(p, "flows"));
 	}
 }
 

@@ -90,10 +90,9 @@ static void unhook(struct engine *e, struct flow *f)
 {
 	commit_drop(e, f);
 	wheel_cancel(&e->wheel, &f->timer);
-	if (f->flags & F_REMOTE)
-		e->remote--;
+	peer_drop_flow(e, f);
 	table_unlink(&e->table, f);
-	f->flags = (uint16_t)((f->flags & ~F_REMOTE) | F_DEAD);
+	f->flags |= F_DEAD;
 }
 
 void engine_forget(struct engine *e, struct flow *f)

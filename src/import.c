@@ -264,17 +264,15 @@ static struct flow *new_flow(struct engine *e, const struct incoming *in, enum r
 {
 	struct flow *f;
 
-	if (e->remote >= e->config.max_states) {
-		*r = R_MAX_STATES;
+	*r = peer_quota(e, in->peer);
+	if (*r != R_NONE)
 		return NULL;
-	}
 	f = table_add(&e->table, &in->tuples);
 	if (!f) {
 		*r = R_NO_MEMORY;
 		return NULL;
 	}
-	f->flags |= F_REMOTE;
-	e->remote++;
+	peer_take_flow(e, in->peer, f);
 	f->created = e->ds - 10 * (in->s->creation < 100000000 ? in->s->creation : 0);
 	f->told = f->heard = f->checked = f->expires = e->ds;
 	return f;
@@ -399,10 +397,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 	}
 	if (claimed) {
 		/* found at our start and named by a peer: who carries it shows when we look */
-		if (in->s->creatorid != e->config.hostid) {
-			f->flags |= F_REMOTE;
-			e->remote++;
-		}
+		if (in->s->creatorid != e->config.hostid)
+			peer_take_flow(e, in->peer, f);
 		f->flags |= F_PROBE;
 		f->checked = f->heard = e->ds;
 		refresh_arm(e, f);

@@ -34,6 +34,7 @@ static enum log_level level_of(enum reason r)
 	case R_VERSION:
 	case R_SOURCE:
 	case R_MAX_STATES:
+	case R_PEER_MAX_STATES:
 	case R_KERNEL_ERROR:
 	case R_CLR_INTERFACE:
 		return LOG_LEVEL_NOTICE;
@@ -51,6 +52,7 @@ static const char *remedy_of(enum reason r)
 	case R_KERNEL_FULL:
 		return "; raise net.netfilter.nf_conntrack_max";
 	case R_MAX_STATES:
+	case R_PEER_MAX_STATES:
 		return "; raise import.max-states if the peers are to be trusted with more";
 	case R_SOURCE:
 		return "; name the peer in accept if it is one";

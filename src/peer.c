@@ -14,23 +14,42 @@ enum {
 	RATE_BURST = 1000, /* states */
 };
 
-/* Makes room: whoever forges sources must not lock the real peers out. */
-static void forget_longest_silent(struct engine *e)
+/*
+ * The table of peers is full: whoever forges sources must not lock the real peers out, nor get more
+ * by it. The one with the fewest flows goes, of those the longest silent; the newcomer takes its
+ * place with all that counted for it.
+ */
+static struct peer *replace_one(struct engine *e)
 {
-	struct peer *oldest = NULL;
+	struct peer *least = NULL, old;
 	struct list *n;
 
 	list_for_each (n, &e->peers) {
 		struct peer *p = container_of(n, struct peer, node);
 
-		if (!oldest || p->heard < oldest->heard)
-			oldest = p;
+		if (!least || p->held < least->held ||
+		    (p->held == least->held && p->heard < least->heard))
+			least = p;
 	}
-	if (!oldest)
-		return;
-	list_remove(&oldest->node);
-	free(oldest);
-	e->peer_count--;
+	e->counters.refused[R_PEERS]++;
+	list_remove(&least->node);
+	old = *least;
+	*least = (struct peer){.place = old.place,
+			       .held = old.held,
+			       .wanted_at = old.wanted_at,
+			       .rate_at = old.rate_at};
+	return least;
+}
+
+static struct peer *one_more(struct engine *e)
+{
+	struct peer *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->place = (uint16_t)e->peer_count;
+	e->place[e->peer_count++] = p;
+	return p;
 }
 
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr)
@@ -44,9 +63,7 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 		    !memcmp(p->addr.addr, addr->addr, family_len(addr->family)))
 			return p;
 	}
-	if (e->peer_count == PEERS_MAX)
-		forget_longest_silent(e);
-	p = calloc(1, sizeof(*p));
+	p = e->peer_count == PEERS_MAX ? replace_one(e) : one_more(e);
 	if (!p)
 		return NULL;
 	p->link = link;
@@ -54,7 +71,6 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 	p->look_every = LOOK_LEAST_S * NS_PER_S;
 	p->gone_after = GONE_S * NS_PER_S;
 	list_append(&e->peers, &p->node);
-	e->peer_count++;
 	return p;
 }
 
@@ -136,6 +152,48 @@ bool peer_rate_ok(struct engine *e, struct peer *p)
 		return false;
 	p->rate_at += step;
 	return true;
+}
+
+/* How many flows a peer may have: as many as each other one that has told new ones lately. */
+static uint32_t share_of(const struct engine *e, const struct peer *p)
+{
+	uint32_t most = e->config.peer_max_states, n = 0;
+	struct list *at;
+
+	list_for_each (at, &e->peers) {
+		const struct peer *other = container_of(at, struct peer, node);
+
+		n += other == p ||
+		     (other->wanted_at && e->now - other->wanted_at < GONE_S * NS_PER_S);
+	}
+	return most && most < e->config.max_states / n ? most : e->config.max_states / n;
+}
+
+/* Whether the peer may tell one more flow; R_NONE if so. What it has already is not taken away. */
+enum reason peer_quota(struct engine *e, struct peer *p)
+{
+	p->wanted_at = e->now;
+	if (e->remote >= e->config.max_states)
+		return R_MAX_STATES;
+	return p->held >= share_of(e, p) ? R_PEER_MAX_STATES : R_NONE;
+}
+
+/* From now on, until it ends, the flow counts for this peer. */
+void peer_take_flow(struct engine *e, struct peer *p, struct flow *f)
+{
+	f->flags |= F_REMOTE;
+	f->place = p->place;
+	p->held++;
+	e->remote++;
+}
+
+void peer_drop_flow(struct engine *e, struct flow *f)
+{
+	if (!(f->flags & F_REMOTE))
+		return;
+	f->flags &= (uint16_t)~F_REMOTE;
+	e->place[f->place]->held--;
+	e->remote--;
 }
 
 /*

@@ -54,6 +54,7 @@ static const struct keyword keywords[] = {
 	{IN_ANNOUNCE, "vip", AS_ADDRESSES, AT(vip), 0, 0, NULL},
 	{IN_IMPORT, "protect", AS_PREFIXES, AT(protect), 0, 0, NULL},
 	{IN_IMPORT, "max-states", AS_NUMBER, AT(max_states), 0, 100000000, NULL},
+	{IN_IMPORT, "peer-max-states", AS_NUMBER, AT(peer_max_states), 0, 100000000, NULL},
 	{IN_IMPORT, "max-rate", AS_NUMBER, AT(max_rate), 0, 100000000, NULL},
 	{IN_CONNTRACK, "commit", AS_CHOICE, AT(commit), 0, 0, commits},
 	{IN_CONNTRACK, "tcp", AS_CHOICE, AT(tcp_window), 0, 0, windows},

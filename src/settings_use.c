@@ -22,6 +22,7 @@ void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t ke
 		.protect = s->protect,
 		.announce_local = s->local,
 		.max_states = s->max_states,
+		.peer_max_states = s->peer_max_states,
 		.max_rate = s->max_rate,
 		.takeover = s->commit == COMMIT_TAKEOVER,
 		.tcp_strict = s->tcp_window == TCP_STRICT,

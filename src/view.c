@@ -110,6 +110,7 @@ bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v)
 			.refused = p->refused,
 			.states_whole = p->whole,
 			.states_half = p->half,
+			.held = p->held,
 		};
 		memcpy(v->hostid, p->hostid, sizeof(v->hostid));
 		return true;

@@ -120,7 +120,8 @@ static void test_every_keyword(void)
 		"announce { tcp = syn udp = new icmp = assured other = new exclude = \"1.2.3.4\"\n"
 		" exclude += { \"5.6.7.8\" } local = yes vip = { \"192.0.2.1\", \"2001:db8::2\" } "
 		"}\n"
-		"import { protect = { \"10.0.0.0/8\" } max-states = 7 max-rate = 9 }\n"
+		"import { protect = { \"10.0.0.0/8\" } max-states = 7 peer-max-states = 5\n"
+		" max-rate = 9 }\n"
 		"conntrack { commit = takeover tcp = strict zone = 65535 mark = \"0x10/0xf0\"\n"
 		" receive-buffer = 64K }\n"
 		"timeouts { tcp.first = 90s sctp.closed = 2d }");
@@ -153,6 +154,7 @@ static void test_every_keyword(void)
 	CHECK_EQ(s->vip.count, 2);
 	CHECK_EQ(s->protect.count, 1);
 	CHECK_EQ(s->max_states, 7);
+	CHECK_EQ(s->peer_max_states, 5);
 	CHECK_EQ(s->max_rate, 9);
 	CHECK_EQ(s->commit, COMMIT_TAKEOVER);
 	CHECK_EQ(s->tcp_window, TCP_STRICT);
