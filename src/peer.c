@@ -21,14 +21,13 @@ enum {
  */
 static struct peer *replace_one(struct engine *e)
 {
-	struct peer *least = NULL, old;
+	struct peer *least = container_of(e->peers.next, struct peer, node), old;
 	struct list *n;
 
 	list_for_each (n, &e->peers) {
 		struct peer *p = container_of(n, struct peer, node);
 
-		if (!least || p->held < least->held ||
-		    (p->held == least->held && p->heard < least->heard))
+		if (p->held < least->held || (p->held == least->held && p->heard < least->heard))
 			least = p;
 	}
 	e->counters.refused[R_PEERS]++;

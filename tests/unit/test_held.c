@@ -34,7 +34,7 @@ static size_t waiting(void)
 {
 	struct engine_totals t;
 
-	engine_totals(n.e, &t);
+	engine_totals_walked(n.e, &t);
 	return t.waiting;
 }
 
