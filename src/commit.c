@@ -133,7 +133,7 @@ static void failed(struct engine *e, struct flow *f, int error)
 		r = R_KERNEL_FULL;
 	else if (error == EEXIST)
 		r = R_KERNEL_CLASH;
-	e->counters.refused[r]++;
+	engine_refuse(e, r, NULL, NULL);
 	f->half[HALF_IN].flags &= (uint8_t)~H_ACK;
 	f->half[HALF_OUT].flags &= (uint8_t)~H_ACK;
 	if (f->flags &

@@ -360,6 +360,7 @@ static void table_full(void)
 	fake_tells(&pf, &n, &t, 5);
 	CHECK(node_entry(&n, &t) == NULL);
 	CHECK(node_refused(&n, R_KERNEL_FULL) >= 1);
+	CHECK(n.notes[NOTE_REFUSED] >= 1); /* for the log */
 	CHECK(n.writes_failed < 5);
 	n.most = 0;
 	node_run(&n, 10000); /* tried again */
