@@ -286,6 +286,8 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 				local_gone(e, f);
 		}
 	} else if (f) {
+		if (!caused_by_packet && entry->status & CT_STATUS_ASSURED)
+			f->flags |= F_ASSURED; /* set by another program: no sign of a reply */
 		local_update(e, f, entry, caused_by_packet);
 	} else {
 		begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true);

@@ -121,6 +121,30 @@ static void strict_states_are_replaced(void)
 }
 
 /* A peer that was away has its own strict states still: replaced when it is heard again. */
+/* Another program sets bits of an entry, or its timeout: no packet has passed. */
+static void changed_by_another(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct model_entry *k;
+
+	begin(DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &t, 1);
+	node_quiet(&n);
+	k = node_entry(&n, &t);
+	k->k.status |= CT_STATUS_ASSURED;
+	k->k.timeout = 5000;
+	k->expires = n.now + 5000 * S;
+	engine_on_event(n.e, KERNEL_UPDATE, &k->k, false, n.now);
+	node_run(&n, 30000);
+	CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 0);
+	CHECK_EQ(n.saids, 0);
+	(void)node_packet(&n, &t, false);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 600000); /* without an event: noticed when the entry is looked at */
+	CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 1);
+	end();
+}
+
 static void replaced_again_when_the_peer_reappears(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), u = tuples_v4(PROTO_UDP, 10, 5000);
@@ -437,6 +461,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"our flows are told so that pf can carry them", told_so_that_pf_can_carry_it},
 		{"strict states of a peer are replaced at take-over", strict_states_are_replaced},
+		{"not when another program changes an entry", changed_by_another},
 		{"and again when it reappears", replaced_again_when_the_peer_reappears},
 		{"and when the link returns", link_returns},
 		{"but not what was told sloppy", told_sloppy_stays},
