@@ -2,6 +2,7 @@
 """Two firewalls under traffic that have to agree again after a fault, and what a pf believes after all it heard."""
 import collections
 import contextlib
+import re
 import socket
 import threading
 import time
@@ -119,3 +120,9 @@ def status_of(daemon):
     """Exit status and words of `pfsyncctl check`."""
     status, out, errors = daemon.ask("check", must=False)
     return status, (out + errors).strip()
+
+
+def rss(daemon):
+    """Its resident memory in kB."""
+    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as f:
+        return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
