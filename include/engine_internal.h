@@ -81,6 +81,7 @@ struct peer {
 	struct address addr;
 	const struct dialect *dialect;
 	uint8_t version;
+	bool answering; /* it said START of a bulk, and not END */
 	uint32_t hostid[4];
 	uint64_t first, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */

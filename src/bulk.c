@@ -114,17 +114,34 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 		e->decide_at = e->now + 300 * NS_PER_MS;
 }
 
+/* Another one on the link is still telling what it has: one END is not that of all. */
+static bool answered(const struct engine *e, const struct link *l)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (&e->link[p->link] == l && p->answering &&
+		    e->now - p->heard < RECEIVE_S * NS_PER_S)
+			return false;
+	}
+	return true;
+}
+
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)
 {
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
 	(void)peer_hostid(e, p, m->creatorid);
+	p->answering = m->status == BUS_START;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
 	}
 	if (m->status == BUS_END) {
-		bulk_over(e, l, true);
+		if (answered(e, l))
+			bulk_over(e, l, true);
 		return;
 	}
 	l->bulk = BULK_RECEIVING;

@@ -58,6 +58,36 @@ static void asks_at_start(void)
 	end();
 }
 
+/* Two peers: the first has nothing and says so, the second is still telling what it has. */
+static void two_answers(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct fake other;
+	struct flow_view v;
+
+	struct engine_config c = node_config(OURS);
+
+	c.link[0].dialect = dialect_get(DIALECT_FREEBSD_13);
+	node_start(&n, &c, 2, 1000 * S);
+	fake_init(&pf, DIALECT_FREEBSD_13, 1, PEERS);
+	fake_init(&other, DIALECT_FREEBSD_13, 3, 0x55667788);
+	(void)node_plant(&n, &t, CT_TCP_ESTABLISHED, CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED,
+			 9000);
+	node_run(&n, 1000);
+	fake_bus(&other, &n, BUS_START);
+	fake_bus(&pf, &n, BUS_START);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 1000);
+	fake_tells(&other, &n, &t, 500);
+	fake_bus(&other, &n, BUS_END);
+	node_run(&n, 3000);
+	CHECK(node_flow(&n, &t, &v));
+	CHECK_EQ(v.half[0].id, 500);
+	CHECK_EQ(v.half[0].creatorid, 0x55667788);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	end();
+}
+
 static void start_end(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
@@ -372,6 +402,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"asks at the start", asks_at_start},
 		{"START, states, END, states", start_end},
+		{"two peers answer", two_answers},
 		{"END alone", end_alone},
 		{"nobody answers", no_answer},
 		{"silence behind START", silence_after_start},
