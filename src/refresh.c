@@ -80,6 +80,13 @@ static unsigned refresh_by(const struct engine *e)
 	return PEND_UPD_C;
 }
 
+/* Peers took its names back before it was known whether it lives: see delete_half(). */
+static bool deleted(const struct flow *f)
+{
+	return !((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT) &&
+	       !(f->flags & (F_LIVE | F_UNDECIDED));
+}
+
 /* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
@@ -103,6 +110,10 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 		sendq_pend_told(e, f, refresh_by(e));
 	} else if (traffic) {
 		local_update(e, f, k, true);
+	} else if (deleted(f)) {
+		commit_delete(e, f);
+		engine_forget(e, f);
+		return;
 	}
 	refresh_arm(e, f);
 }

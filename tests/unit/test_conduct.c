@@ -117,6 +117,45 @@ static void deletion_of_a_taken_over_flow(void)
 	end();
 }
 
+/*
+ * A DEL_C soon after the start, for what the kernel had already: obeyed when a look at the entry
+ * has shown that nothing passes. Otherwise the entry outlives it, and the next start tells it as
+ * our own.
+ */
+static void deletion_after_the_start(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples idle = tuples_v4(PROTO_TCP, 10, 1), busy = tuples_v4(PROTO_TCP, 10, 2);
+
+	c.link[0].dialect = dialect_get(DIALECT_FREEBSD_13);
+	node_start(&n, &c, 2, 1000 * S);
+	fake_init(&pf, DIALECT_FREEBSD_13, 1, PEERS);
+	(void)node_plant(&n, &idle, CT_TCP_ESTABLISHED, CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED,
+			 9000);
+	(void)node_plant(&n, &busy, CT_TCP_ESTABLISHED, CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED,
+			 9000);
+	node_run(&n, 100);
+	fake_bus(&pf, &n, BUS_START);
+	fake_tells(&pf, &n, &idle, 100);
+	fake_tells(&pf, &n, &busy, 200);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 1000);
+	for (uint64_t id = 100; id <= 200; id += 100) {
+		fake_id(&pf, &n, ACT_DEL_C, id, PEERS);
+		fake_id(&pf, &n, ACT_DEL_C, id + 1, PEERS);
+	}
+	for (int i = 0; i < 10; i++) {
+		(void)node_packet(&n, &busy, i & 1);
+		node_run(&n, 1000);
+	}
+	CHECK(node_entry(&n, &idle) == NULL);
+	CHECK(node_entry(&n, &busy) != NULL);
+	CHECK_EQ(node_flows(&n), 1);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	end();
+}
+
 static void deletion_of_an_idle_flow(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), u = tuples_v6(PROTO_UDP, 10, 4);
@@ -470,6 +509,7 @@ int main(void)
 		{"DEL_C of a live flow is answered", deletion_of_a_live_flow},
 		{"DEL_C of a taken-over flow is answered", deletion_of_a_taken_over_flow},
 		{"DEL_C of an idle flow is obeyed", deletion_of_an_idle_flow},
+		{"also soon after the start", deletion_after_the_start},
 		{"deleted and told again", deleted_and_told_again},
 		{"a stale update is answered", stale_update},
 		{"a half-stale update", half_stale},
