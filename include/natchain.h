@@ -8,8 +8,8 @@
 
 /*
  * 1 if this network namespace has one, of nf_tables or of legacy iptables, 0 if not, -errno if
- * that cannot be told. Asks the kernel and waits for its answer, which comes at once. Needs
- * CAP_NET_ADMIN.
+ * that cannot be told, as for the tables of legacy iptables without root. Asks the kernel and waits
+ * for its answer, which comes at once. Needs CAP_NET_ADMIN.
  */
 int natchain_present(void);
 

@@ -157,6 +157,7 @@ static void test_rights(struct doctor *d, const struct control_env *env, const s
 	     remedy);
 	tell(d, "nat chain", f->nat_chain == 1 || !c->refused[R_NO_NAT_CHAIN] ? FINE : FAIL,
 	     f->nat_chain == 1		  ? "a nat base chain is there"
+	     : f->nat_chain < 0		  ? "cannot be told from here; one is assumed"
 	     : c->refused[R_NO_NAT_CHAIN] ? "translated flows came, but no nat base chain is there"
 					  : "none, and none was needed yet",
 	     "create one: nft 'add table ip nat; add chain ip nat postrouting "

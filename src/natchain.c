@@ -15,17 +15,21 @@
 
 enum { ANSWER_SIZE = 65536 };
 
-/* The file names the tables of legacy iptables; it is not there if the module is not. */
-static bool legacy_has_nat(const char *file)
+/*
+ * The file names the tables of legacy iptables; it is not there if the module is not. Only root
+ * may read it: 1, 0 or -errno.
+ */
+static int legacy_has_nat(const char *file)
 {
 	FILE *f = fopen(file, "re");
-	bool found = false;
+	int found = 0;
 	char line[64];
 
-	while (f && !found && fgets(line, sizeof(line), f))
+	if (!f)
+		return errno == ENOENT ? 0 : -errno;
+	while (!found && fgets(line, sizeof(line), f))
 		found = !strcmp(line, "nat\n") || !strcmp(line, "nat");
-	if (f)
-		fclose(f);
+	fclose(f);
 	return found;
 }
 
@@ -116,8 +120,14 @@ out:
 
 int natchain_present(void)
 {
-	if (legacy_has_nat("/proc/net/ip_tables_names") ||
-	    legacy_has_nat("/proc/net/ip6_tables_names"))
+	int v4 = legacy_has_nat("/proc/net/ip_tables_names");
+	int v6 = legacy_has_nat("/proc/net/ip6_tables_names");
+	int nft;
+
+	if (v4 == 1 || v6 == 1)
 		return 1;
-	return nftables_has_nat();
+	nft = nftables_has_nat();
+	if (nft)
+		return nft;
+	return v4 ? v4 : v6;
 }
