@@ -9,7 +9,7 @@ bad=0
 complain() { echo "$*" >&2; bad=1; }
 
 for file in src/*.c include/*.h $(find tests -name '*.[ch]') bootstrap tests/run tests/install-deps tests/lint/*.sh \
-	$(find tests/lab tests/netns debian/tests -type f ! -name '*.pyc' ! -name control) .ci/run; do
+	$(find tests/lab tests/netns tests/package debian/tests -type f ! -name '*.pyc' ! -name control) .ci/run; do
 	[ -f "$file" ] || continue
 	[ "$file" = bootstrap ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' ||
 		complain "$file: no SPDX-License-Identifier in its first lines"
