@@ -458,7 +458,7 @@ LIBERAL = 0x08                                                                  
 class Daemon:
     """One pfsync-linux. Sections of the configuration are given as their text: announce="local = yes"."""
 
-    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", under=(), **sections):
+    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", under=(), interface="sync", **sections):
         """under: a command that runs it, with its arguments."""
         self.lab, self.fw, self.process, self.under = lab, fw, None, list(under)
         self.file, self.log, self.control = (os.path.join(lab.dir, f"{fw}.{end}") for end in ("conf", "log", "sock"))
@@ -467,7 +467,7 @@ class Daemon:
         sections["announce"] = f"vip = {{ {vips} }}\n\t" + sections.get("announce", "")
         with open(self.file, "w", encoding="ascii") as f:
             f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}" }}\n'
-                    f'sync "lab" {{\n\tinterface = "sync"\n\tdialect = "{dialect}"\n\t{sync}\n}}\n')
+                    f'sync "lab" {{\n\tinterface = "{interface}"\n\tdialect = "{dialect}"\n\t{sync}\n}}\n')
             for title, text in sections.items():
                 f.write(f"{'import' if title == 'imports' else title} {{\n\t{text}\n}}\n")
 
