@@ -99,7 +99,6 @@ enum walk {
 	WALK_ANNOUNCE = 1, /* tell what was undecided at the start */
 	WALK_RETELL = 2,   /* tell live flows again: a peer or the link came back */
 	WALK_REPLACE = 16, /* replace states that peers still hold as strict ones */
-	WALK_COMMIT = 4,   /* install held flows */
 	WALK_SWEEP = 8,	   /* forget what the last dump did not find */
 	WALK_CLEAR = 32,   /* delete what creators have cleared */
 };
@@ -124,8 +123,10 @@ struct engine {
 	struct address *own;
 	size_t owns;
 	bool nat_chain;
-	bool tight;    /* the kernel table is nearly full */
-	bool direct;   /* commit = takeover: the command was given */
+	bool tight;	/* the kernel table is nearly full */
+	bool direct;	/* commit = takeover: the command was given */
+	bool releasing; /* what waited for it is being installed, up to release_cursor */
+	uint64_t release_cursor;
 	size_t remote; /* flows with F_REMOTE */
 	/* start */
 	bool undecided;
@@ -236,6 +237,8 @@ void commit_want(struct engine *e, struct flow *f);
 void commit_delete(struct engine *e, struct flow *f);
 void commit_drop(struct engine *e, struct flow *f);
 void commit_run(struct engine *e);
+void commit_release(struct engine *e);
+void commit_release_run(struct engine *e);
 uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 
 /* refresh.c */

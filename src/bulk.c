@@ -337,10 +337,6 @@ static void walk_flow(struct engine *e, struct flow *f)
 	}
 	if (e->walk & (WALK_RETELL | WALK_REPLACE))
 		retell(e, f);
-	if (e->walk & WALK_COMMIT && f->flags & F_HELD) {
-		f->flags &= (uint16_t)~F_HELD;
-		commit_want(e, f);
-	}
 }
 
 static void walk_run(struct engine *e)

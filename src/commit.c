@@ -9,6 +9,8 @@
 
 #include "engine_internal.h"
 
+enum { RELEASE_FLOWS = 500 }; /* flows looked at in one call */
+
 static const struct half *any_half(const struct flow *f)
 {
 	return f->half[HALF_IN].flags & H_PRESENT ? &f->half[HALF_IN] : &f->half[HALF_OUT];
@@ -342,6 +344,27 @@ void commit_want(struct engine *e, struct flow *f)
 		commit_run(e);
 	f->flags |= F_COMMIT;
 	e->commit[e->commits++] = f;
+}
+
+/* What was held waits no longer. A walk of its own: what is to be told does not hold it up. */
+void commit_release(struct engine *e)
+{
+	e->releasing = true;
+	e->release_cursor = 0;
+}
+
+/* A portion of it. */
+void commit_release_run(struct engine *e)
+{
+	for (int i = 0; e->releasing && i < RELEASE_FLOWS; i++) {
+		struct flow *f = table_walk(&e->table, &e->release_cursor);
+
+		e->releasing = f;
+		if (!f || !(f->flags & F_HELD))
+			continue;
+		f->flags &= (uint16_t)~F_HELD;
+		commit_want(e, f);
+	}
 }
 
 /* Removes the kernel entry of a flow, under the tuples it has now. */

@@ -213,7 +213,7 @@ void engine_reload(struct engine *e, const struct engine_config *config, uint64_
 	memset(e->refused, 0, sizeof(e->refused));
 	if (e->config.takeover && !config->takeover) { /* nothing waits in direct mode */
 		e->direct = false;
-		bulk_walk(e, WALK_COMMIT);
+		commit_release(e);
 	}
 	configure(e, config);
 }
@@ -306,6 +306,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	refresh_run(e);
 	bulk_run(e);
 	peer_look(e);
+	commit_release_run(e);
 	commit_run(e);
 	if (e->flush_at <= e->now)
 		sendq_flush(e);
@@ -313,6 +314,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	if (tick != UINT32_MAX)
 		engine_wake(&next, ds_to_ns(e, tick));
 	engine_wake(&next, e->flush_at);
+	engine_wake(&next, e->releasing ? e->now : NEVER);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
 	if (!e->dumping && !(e->walk & WALK_SWEEP))
@@ -342,7 +344,7 @@ size_t engine_takeover(struct engine *e, uint64_t now)
 	e->direct = true;
 	while ((f = table_walk(&e->table, &cursor)))
 		n += !!(f->flags & F_HELD);
-	bulk_walk(e, WALK_COMMIT);
+	commit_release(e);
 	return n;
 }
 
@@ -359,7 +361,7 @@ size_t engine_flush(struct engine *e, uint64_t now)
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	e->direct = false;
-	e->walk &= ~(unsigned)WALK_COMMIT;
+	e->releasing = false;
 	commit_run(e);
 	while ((f = table_walk(&e->table, &cursor))) {
 		bool installed = f->flags & F_KERNEL && !f->kept;

@@ -101,6 +101,24 @@ static void installs_in_batches(void)
 	end();
 }
 
+/* What waits to be told, and is told at its own pace, holds up no takeover. */
+static void installs_while_much_is_to_be_told(void)
+{
+	begin();
+	tell_many();
+	for (unsigned i = 0; i < 4 * MANY; i++) {
+		struct tuples t = tuples_v4(PROTO_UDP, (uint8_t)(120 + i % 100),
+					    (uint16_t)(1000 + i));
+
+		node_open(&n, &t);
+	}
+	(void)engine_run(n.e, n.now);
+	CHECK_EQ(engine_takeover(n.e, n.now), MANY);
+	node_run(&n, 20);
+	CHECK_EQ(waiting(), 0);
+	end();
+}
+
 /* The way back was asked for before the way there was done. */
 static void flush_stops_a_takeover(void)
 {
@@ -352,6 +370,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"imported flows wait for the command", waits_and_is_installed},
 		{"many are installed in batches", installs_in_batches},
+		{"much is to be told meanwhile", installs_while_much_is_to_be_told},
 		{"flush stops a takeover", flush_stops_a_takeover},
 		{"updates while waiting", updates_while_waiting},
 		{"full updates while waiting", full_updates_while_waiting},
