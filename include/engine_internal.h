@@ -103,6 +103,9 @@ enum walk {
 	WALK_CLEAR = 32,   /* delete what creators have cleared */
 };
 
+/* commit = takeover: what is done of the last command. */
+enum move { MOVE_NONE, MOVE_IN, MOVE_OUT };
+
 enum { CLEARS_MAX = 16 };
 
 struct engine {
@@ -125,8 +128,8 @@ struct engine {
 	bool nat_chain;
 	bool tight;	/* the kernel table is nearly full */
 	bool direct;	/* commit = takeover: the command was given */
-	bool releasing; /* what waited for it is being installed, up to release_cursor */
-	uint64_t release_cursor;
+	enum move move; /* of what waits into the kernel, or back, as far as move_cursor */
+	uint64_t move_cursor;
 	size_t remote; /* flows with F_REMOTE */
 	/* start */
 	bool undecided;
@@ -237,8 +240,9 @@ void commit_want(struct engine *e, struct flow *f);
 void commit_delete(struct engine *e, struct flow *f);
 void commit_drop(struct engine *e, struct flow *f);
 void commit_run(struct engine *e);
-void commit_release(struct engine *e);
-void commit_release_run(struct engine *e);
+void commit_move(struct engine *e, enum move move);
+void commit_move_run(struct engine *e);
+bool commit_withdraws(const struct flow *f);
 uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 
 /* refresh.c */

@@ -9,7 +9,7 @@
 
 #include "engine_internal.h"
 
-enum { RELEASE_FLOWS = 500 }; /* flows looked at in one call */
+enum { MOVE_FLOWS = 500 }; /* flows looked at in one call */
 
 static const struct half *any_half(const struct flow *f)
 {
@@ -346,27 +346,6 @@ void commit_want(struct engine *e, struct flow *f)
 	e->commit[e->commits++] = f;
 }
 
-/* What was held waits no longer. A walk of its own: what is to be told does not hold it up. */
-void commit_release(struct engine *e)
-{
-	e->releasing = true;
-	e->release_cursor = 0;
-}
-
-/* A portion of it. */
-void commit_release_run(struct engine *e)
-{
-	for (int i = 0; e->releasing && i < RELEASE_FLOWS; i++) {
-		struct flow *f = table_walk(&e->table, &e->release_cursor);
-
-		e->releasing = f;
-		if (!f || !(f->flags & F_HELD))
-			continue;
-		f->flags &= (uint16_t)~F_HELD;
-		commit_want(e, f);
-	}
-}
-
 /* Removes the kernel entry of a flow, under the tuples it has now. */
 void commit_delete(struct engine *e, struct flow *f)
 {
@@ -380,7 +359,39 @@ void commit_delete(struct engine *e, struct flow *f)
 	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
 }
 
-/* The flow is about to be released. */
+/* What flush takes out of the kernel: what lives here is no longer only imported. */
+bool commit_withdraws(const struct flow *f)
+{
+	return (f->flags & (F_REMOTE | F_KERNEL | F_LIVE)) == (F_REMOTE | F_KERNEL) && !f->kept;
+}
+
+/* A walk of its own: what is to be told does not hold it up. */
+void commit_move(struct engine *e, enum move move)
+{
+	e->move = move;
+	e->move_cursor = 0;
+}
+
+/* A portion of it. */
+void commit_move_run(struct engine *e)
+{
+	for (int i = 0; e->move != MOVE_NONE && i < MOVE_FLOWS; i++) {
+		struct flow *f = table_walk(&e->table, &e->move_cursor);
+
+		if (!f) {
+			e->move = MOVE_NONE;
+		} else if (e->move == MOVE_IN && f->flags & F_HELD) {
+			f->flags &= (uint16_t)~F_HELD;
+			commit_want(e, f);
+		} else if (e->move == MOVE_OUT && commit_withdraws(f)) {
+			commit_drop(e, f);
+			commit_delete(e, f);
+			commit_want(e, f);
+		}
+	}
+}
+
+/* The flow is about to be released, or withdrawn: it is not written any more. */
 void commit_drop(struct engine *e, struct flow *f)
 {
 	if (!(f->flags & F_COMMIT))

@@ -213,7 +213,7 @@ void engine_reload(struct engine *e, const struct engine_config *config, uint64_
 	memset(e->refused, 0, sizeof(e->refused));
 	if (e->config.takeover && !config->takeover) { /* nothing waits in direct mode */
 		e->direct = false;
-		commit_release(e);
+		commit_move(e, MOVE_IN);
 	}
 	configure(e, config);
 }
@@ -306,7 +306,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	refresh_run(e);
 	bulk_run(e);
 	peer_look(e);
-	commit_release_run(e);
+	commit_move_run(e);
 	commit_run(e);
 	if (e->flush_at <= e->now)
 		sendq_flush(e);
@@ -314,7 +314,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	if (tick != UINT32_MAX)
 		engine_wake(&next, ds_to_ns(e, tick));
 	engine_wake(&next, e->flush_at);
-	engine_wake(&next, e->releasing ? e->now : NEVER);
+	engine_wake(&next, e->move != MOVE_NONE ? e->now : NEVER);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
 	if (!e->dumping && !(e->walk & WALK_SWEEP))
@@ -344,13 +344,13 @@ size_t engine_takeover(struct engine *e, uint64_t now)
 	e->direct = true;
 	while ((f = table_walk(&e->table, &cursor)))
 		n += !!(f->flags & F_HELD);
-	commit_release(e);
+	commit_move(e, MOVE_IN);
 	return n;
 }
 
 /*
- * What lives here is no longer only imported: it stays. With commit = takeover the others wait for
- * the next command; forgotten they would be lost if that came before the peers told them again.
+ * With commit = takeover flows are not forgotten: they would be lost if the next command came
+ * before the peers have told them again.
  */
 size_t engine_flush(struct engine *e, uint64_t now)
 {
@@ -361,21 +361,20 @@ size_t engine_flush(struct engine *e, uint64_t now)
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	e->direct = false;
-	e->releasing = false;
 	commit_run(e);
 	while ((f = table_walk(&e->table, &cursor))) {
-		bool installed = f->flags & F_KERNEL && !f->kept;
-
-		if (!(f->flags & F_REMOTE) || f->flags & F_LIVE ||
-		    (e->config.takeover && !installed))
+		if (e->config.takeover) {
+			n += commit_withdraws(f);
+			continue;
+		}
+		if (!(f->flags & F_REMOTE) || f->flags & F_LIVE)
 			continue;
 		commit_delete(e, f);
-		if (e->config.takeover)
-			commit_want(e, f);
-		else
-			engine_forget(e, f);
+		engine_forget(e, f);
 		n++;
 	}
+	if (e->config.takeover)
+		commit_move(e, MOVE_OUT);
 	commit_run(e);
 	return n;
 }

@@ -98,6 +98,10 @@ static void installs_in_batches(void)
 	CHECK_EQ(node_count(&n), MANY);
 	CHECK_EQ(waiting(), 0);
 	CHECK_EQ(node_counter(&n, C_COMMIT_CREATED), MANY);
+	give_flush(MANY);
+	CHECK_EQ(node_count(&n), 0);
+	CHECK_EQ(waiting(), MANY);
+	CHECK_EQ(node_counter(&n, C_COMMIT_DELETED), MANY);
 	end();
 }
 
@@ -119,7 +123,7 @@ static void installs_while_much_is_to_be_told(void)
 	end();
 }
 
-/* The way back was asked for before the way there was done. */
+/* The way back is asked for before the way there is done. */
 static void flush_stops_a_takeover(void)
 {
 	begin();
@@ -131,6 +135,14 @@ static void flush_stops_a_takeover(void)
 	node_run(&n, 5000);
 	CHECK_EQ(node_count(&n), 0);
 	CHECK_EQ(waiting(), MANY);
+	give_takeover(MANY);
+	(void)engine_flush(n.e, n.now); /* and the other way round */
+	(void)engine_run(n.e, n.now);
+	CHECK(waiting() > 0 && waiting() < MANY);
+	(void)engine_takeover(n.e, n.now);
+	node_run(&n, 100);
+	CHECK_EQ(node_count(&n), MANY);
+	CHECK_EQ(waiting(), 0);
 	end();
 }
 
