@@ -60,12 +60,16 @@ struct link {
 	enum bulk_state bulk;
 	unsigned tries;
 	uint64_t bulk_at; /* deadline of the state above */
+	size_t received;  /* states since it began */
 	uint64_t asked_at;
+	uint64_t retry_at, retry_every; /* of a request that failed */
 	bool ever_synced, bulk_failed;
 	struct bulk_answer answer;
 	struct ids acks, requests;
 	uint64_t packets_in, packets_out;
 };
+
+enum { GONE_MAX = 1024 };
 
 enum { REFUSED_MAX = 4096, REFUSED_DS = 600 };
 
@@ -81,13 +85,14 @@ struct peer {
 	struct address addr;
 	const struct dialect *dialect;
 	uint8_t version;
-	bool answering; /* it said START of a bulk, and not END */
+	uint8_t number; /* 1 to 255, by which a flow names it */
 	uint32_t hostid[4];
-	uint64_t first, heard, packets, messages, refused;
+	uint64_t first, returned, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
+	uint64_t answers_until;			  /* a bulk update, to us or to another */
 	uint64_t rate_at;   /* import.max-rate: time up to which it is used up */
 	uint64_t wanted_at; /* when it last told a flow that was new */
 	uint16_t place;	    /* in engine.place */
@@ -123,6 +128,7 @@ struct engine {
 	struct list peers;
 	struct peer *place[PEERS_MAX];
 	size_t peer_count;
+	uint8_t peer_number; /* the last one that was given */
 	struct address *own;
 	size_t owns;
 	bool nat_chain;
@@ -137,7 +143,10 @@ struct engine {
 	bool first_dump_done;
 	/* dump */
 	bool dumping, mark;
+	/* the kernel's own timeouts, as events showed them: TCP by state; UDP, ASSURED or not */
+	uint32_t own_timeout[CT_TCP_COUNT + 3];
 	uint64_t dump_at, dumped_at;
+	uint64_t gone[GONE_MAX]; /* hashes of what has ended since the dump began */
 	/* send queue */
 	struct list queue;
 	size_t queued;
@@ -197,7 +206,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 			 uint8_t timeout);
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
-void import_word(struct engine *e, struct flow *f);
+void import_word(struct engine *e, const struct peer *p, struct flow *f);
 bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
 
@@ -207,8 +216,10 @@ void receive_clear(struct engine *e, struct flow *f);
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
+void local_note_gone(struct engine *e, const struct tuples *t);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
+uint32_t local_age(const struct engine *e, const struct kernel_entry *k);
 bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);
 
 /* sendq.c */
@@ -249,6 +260,8 @@ uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
+bool refresh_by_upd(const struct engine *e);
+bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 
 /* peer.c */
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr);

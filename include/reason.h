@@ -55,6 +55,8 @@
 	X(UNKNOWN_REQUEST, "unknown-request", "request for a state that is not known")             \
 	X(UNKNOWN_DELETE, "unknown-delete", "deletion of a state that is not known")               \
 	X(LIVE_DELETE, "live-delete", "deletion of a flow that is alive here; told again")         \
+	X(OTHER_DELETE, "other-delete",                                                            \
+	  "deletion by another peer than the one that carries the flow; not obeyed")               \
 	X(CLR_INTERFACE, "clear-interface", "CLR with an interface name; not obeyed")              \
 	X(TDB_IGNORED, "tdb", "IPsec counter message; not for us")                                 \
 	X(BUS_IGNORED, "bus", "bulk status that nothing here waits for")                           \

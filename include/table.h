@@ -87,6 +87,8 @@ struct flow {
 	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
 	uint8_t peer_link; /* where it was told */
 	uint16_t place;	   /* F_REMOTE: of the peer that it counts for */
+	uint8_t carrier;   /* number of the peer that said so last; 0: none did */
+	uint8_t again;	   /* times that our carrying it is said once more */
 	uint8_t ends[];	   /* four times address and port, network order */
 };
 

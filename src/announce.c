@@ -259,6 +259,15 @@ static void plain(struct pf_state *s)
 			memset(s->key[k].addr[i] + 4, 0, sizeof(s->key[k].addr[i]) - 4);
 }
 
+/* Of the kernel entry of a flow that a peer carries, or nobody; 0: the whole timeout. */
+static uint32_t seconds_left(const struct engine *e, const struct flow *f)
+{
+	int32_t left = (int32_t)(f->expires - e->ds);
+
+	return left > 0 && (uint32_t)left < 10 * commit_seconds(e, f) ? (uint32_t)(left + 9) / 10
+								      : 0;
+}
+
 /*
  * The full state of a half in a dialect. False if the dialect cannot say it (kept states that need
  * another layout).
@@ -308,6 +317,8 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 	s->creation = (e->ds - f->created) / 10;
 	s->timeout = half->timeout;
+	if ((f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL) /* what rests does not begin anew */
+		s->expire = seconds_left(e, f);
 	s->rtableid[PF_WIRE] = s->rtableid[PF_STACK] = -1;
 	if (d->layout == LAYOUT_OPENBSD) /* as recorded: 0 on the side where the packet came from */
 		s->rtableid[h == HALF_IN ? PF_STACK : PF_WIRE] = 0;

@@ -15,14 +15,32 @@ enum {
 	WALK_FLOWS = 500,  /* flows looked at in one portion of a walk */
 	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
-	RECEIVE_S = 10, /* without a word in a bulk: its end was lost */
+	SPARE_STATES = 20, /* beyond those that are known when a bulk comes */
+	RECEIVE_S = 10,	   /* without a word in a bulk: its end was lost */
+	RETRY_S = 60, /* after a request that failed, while peers are heard; then ever longer */
+	RETRY_MAX_S = 3600,
+	RETRY_TRIES = 3,
 };
 
 /* ---- asking ---------------------------------------------------------------------------- */
 
-static bool speaks(const struct link *l, uint8_t version)
+/* Somebody of that header version is there who has not shown its dialect, for it has no states. */
+static bool undeclared(const struct engine *e, const struct link *l, uint8_t version)
 {
-	bool any = !l->dialects;
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (&e->link[p->link] == l && !p->dialect && p->version == version)
+			return true;
+	}
+	return false;
+}
+
+static bool speaks(const struct engine *e, const struct link *l, uint8_t version)
+{
+	bool any = !l->dialects || (!l->config.dialect && undeclared(e, l, version));
 
 	for (int d = 0; d < DIALECT_COUNT; d++)
 		if (l->dialects & 1u << d && dialect_get((enum dialect_id)d)->version == version)
@@ -31,22 +49,24 @@ static bool speaks(const struct link *l, uint8_t version)
 }
 
 /* FreeBSD waits 5 s for an answer, OpenBSD 2 s (pfsync-protocol 4.7). */
-static uint64_t answer_time(const struct link *l)
+static uint64_t answer_time(const struct engine *e, const struct link *l)
 {
-	return (speaks(l, PFSYNC_VERSION_FREEBSD) ? 5 : 2) * NS_PER_S;
+	return (speaks(e, l, PFSYNC_VERSION_FREEBSD) ? 5 : 2) * NS_PER_S;
 }
+
+/* One of each header version. */
+static const enum dialect_id one_of[] = {DIALECT_FREEBSD_13, DIALECT_OPENBSD};
 
 /* UPD_REQ 0/0, in each header version that may be understood. */
 static void send_request(struct engine *e, struct link *l)
 {
-	static const enum dialect_id one_of[] = {DIALECT_FREEBSD_13, DIALECT_OPENBSD};
 	unsigned index = (unsigned)(l - e->link);
 	struct builder b;
 
 	for (int i = 0; i < 2; i++) {
 		const struct dialect *d = dialect_get(one_of[i]);
 
-		if (!speaks(l, d->version))
+		if (!speaks(e, l, d->version))
 			continue;
 		builder_start(&b, d, e->packet, sendq_payload(l, d), false);
 		(void)builder_add_id(&b, ACT_UPD_REQ, 0, 0);
@@ -56,7 +76,7 @@ static void send_request(struct engine *e, struct link *l)
 	engine_count(e, C_BULK_REQUEST_OUT);
 	engine_note(e, &(struct note){.kind = NOTE_BULK_ASKED, .link = (int)index});
 	l->asked_at = e->now;
-	l->bulk_at = e->now + answer_time(l);
+	l->bulk_at = e->now + answer_time(e, l);
 }
 
 /* Asks the peers of a link for all they have; now: even if that was just done. */
@@ -85,8 +105,13 @@ void bulk_on_peer(struct engine *e, struct link *l)
 /* No bulk answer is under way to us, but for one that was asked for in vain twice already. */
 bool bulk_idle(const struct engine *e)
 {
+	struct list *n;
+
 	for (size_t i = 0; i < e->links; i++)
 		if (e->link[i].up && e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
+			return false;
+	list_for_each (n, &e->peers) /* the first that comes to its END is not the last one */
+		if (e->now < container_of(n, struct peer, node)->answers_until)
 			return false;
 	return true;
 }
@@ -107,10 +132,17 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 	l->bulk_at = NEVER;
 	l->bulk_failed = !good;
 	l->ever_synced |= good;
+	if (good)
+		l->retry_every = 0;
+	else if (!l->retry_every)
+		l->retry_every = RETRY_S * NS_PER_S;
+	else if (l->retry_every < RETRY_MAX_S * NS_PER_S)
+		l->retry_every *= 2;
+	l->retry_at = e->now + l->retry_every;
 	engine_count(e, good ? C_BULK_DONE : C_BULK_FAILED);
 	engine_note(e, &(struct note){.kind = good ? NOTE_BULK_DONE : NOTE_BULK_FAILED,
 				      .link = (int)(l - e->link)});
-	if (good && e->undecided && bulk_idle(e)) /* FreeBSD may send states behind its END */
+	if (good && e->undecided) /* FreeBSD may send states behind its END */
 		e->decide_at = e->now + 300 * NS_PER_MS;
 }
 
@@ -122,8 +154,7 @@ static bool answered(const struct engine *e, const struct link *l)
 	list_for_each (n, &e->peers) {
 		const struct peer *p = container_of(n, struct peer, node);
 
-		if (&e->link[p->link] == l && p->answering &&
-		    e->now - p->heard < RECEIVE_S * NS_PER_S)
+		if (&e->link[p->link] == l && e->now < p->answers_until)
 			return false;
 	}
 	return true;
@@ -134,7 +165,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
 	(void)peer_hostid(e, p, m->creatorid);
-	p->answering = m->status == BUS_START;
+	p->answers_until = m->status == BUS_START ? e->now + RECEIVE_S * NS_PER_S : 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
@@ -145,14 +176,45 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 		return;
 	}
 	l->bulk = BULK_RECEIVING;
+	l->received = 0;
 	l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
 }
 
-/* States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). */
+/*
+ * States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). But older
+ * FreeBSDs are refreshed by UPD, too, and more states than there are do not belong to it.
+ */
 void bulk_on_states(struct engine *e, struct link *l)
 {
-	if (l->bulk == BULK_RECEIVING)
+	if (l->bulk == BULK_RECEIVING && l->received++ < 2 * e->table.flows + SPARE_STATES)
 		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
+}
+
+/* Somebody has spoken since the request was given up: the link may have worked one way only. */
+static bool heard_since(const struct engine *e, const struct link *l)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (&e->link[p->link] == l && p->heard + l->retry_every > l->retry_at)
+			return true;
+	}
+	return false;
+}
+
+/* A request that nobody answered is not the last one. */
+static void ask_later(struct engine *e, struct link *l)
+{
+	if (!l->bulk_failed || e->now < l->retry_at)
+		return;
+	if (heard_since(e, l)) {
+		bulk_ask(e, l, false);
+		l->tries = TRIES_MAX - RETRY_TRIES + 1;
+	} else {
+		l->retry_at = e->now + l->retry_every;
+	}
 }
 
 static void ask_again(struct engine *e, struct link *l)
@@ -244,6 +306,7 @@ static void answer_run(struct engine *e, struct link *l)
 	struct bulk_answer *a = &l->answer;
 	struct flow *flow[1024];
 	size_t n = 0, want = sizeof(flow) / sizeof(flow[0]);
+	unsigned versions = 0;
 	bool last = false;
 
 	/* what the start found and nobody has named yet is told later: two nodes that start
@@ -265,14 +328,18 @@ static void answer_run(struct engine *e, struct link *l)
 		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
 			flow[n++] = f;
 	}
-	if (l->dialects) {
-		for (int d = 0; d < DIALECT_COUNT; d++)
-			if (l->dialects & 1u << d)
-				answer_portion(e, l, dialect_get((enum dialect_id)d), flow, n,
-					       !a->started, last);
-	} else {
-		answer_portion(e, l, dialect_get(DIALECT_FREEBSD_13), flow, 0, !a->started, last);
-		answer_portion(e, l, dialect_get(DIALECT_OPENBSD), flow, 0, !a->started, last);
+	for (int d = 0; d < DIALECT_COUNT; d++) {
+		const struct dialect *dialect = dialect_get((enum dialect_id)d);
+
+		versions |= l->dialects & 1u << d ? 1u << dialect->version : 0;
+		if (l->dialects & 1u << d)
+			answer_portion(e, l, dialect, flow, n, !a->started, last);
+	}
+	for (size_t i = 0; i < 2; i++) { /* START and END alone */
+		const struct dialect *dialect = dialect_get(one_of[i]);
+
+		if (!(versions & 1u << dialect->version) && speaks(e, l, dialect->version))
+			answer_portion(e, l, dialect, flow, 0, !a->started, last);
 	}
 	e->ops.flush_packets(e->ctx);
 	a->started = true;
@@ -384,6 +451,8 @@ void bulk_run(struct engine *e)
 
 		if (l->bulk != BULK_IDLE && l->up)
 			ask_again(e, l);
+		else if (l->up)
+			ask_later(e, l);
 	}
 	bulk_decide(e);
 	walk_run(e);
@@ -404,6 +473,8 @@ uint64_t bulk_next(const struct engine *e)
 			continue;
 		if (l->bulk != BULK_IDLE)
 			engine_wake(&next, l->bulk_at);
+		else if (l->bulk_failed)
+			engine_wake(&next, l->retry_at);
 		if (l->answer.active)
 			engine_wake(&next, l->answer.next_at);
 	}

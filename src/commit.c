@@ -167,13 +167,9 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		op.entry.tuples.end[ORIG_SRC] = want.tuples.end[REPLY_SRC];
 		op.entry.tuples.end[ORIG_DST] = want.tuples.end[REPLY_DST];
 		run_one(e, &op);
-		if (op.error || !local_adopt(e, f, &op.entry.tuples)) {
-			failed(e, f, EEXIST);
-			return;
-		}
 	}
 	if (op.error) {
-		failed(e, f, op.error);
+		failed(e, f, op.error == ENOENT ? EEXIST : op.error);
 		return;
 	}
 	if (local_adopt(e, f, &op.entry.tuples))
@@ -182,7 +178,8 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	if (!same) {
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
 
-		if (!other || other->flags & F_LIVE) { /* not ours to judge, or not yet read */
+		/* not ours to judge, or not yet read */
+		if (!other || other->flags & F_LIVE || refresh_lives(e, other)) {
 			failed(e, f, EEXIST);
 			return;
 		}
@@ -317,6 +314,8 @@ void commit_run(struct engine *e)
 		op = next_op(e);
 		op->verb = f->flags & F_KERNEL ? KERNEL_CHANGE : KERNEL_CREATE;
 		op->entry = k;
+		if (op->verb == KERNEL_CHANGE && refresh_own_timeout(e, f, f->expires))
+			op->entry.timeout = (f->expires - e->ds + 9) / 10; /* not cut short */
 		if (op->verb == KERNEL_CHANGE)
 			op->entry.status = added_status(f, &k);
 		op->flow = f;
@@ -356,6 +355,7 @@ void commit_delete(struct engine *e, struct flow *f)
 	op = next_op(e);
 	op->verb = KERNEL_DELETE;
 	flow_tuples(f, &op->entry.tuples);
+	local_note_gone(e, &op->entry.tuples);
 	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
 }
 

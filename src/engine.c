@@ -289,6 +289,7 @@ static void dump_run(struct engine *e)
 	if (e->dumping || e->walk & WALK_SWEEP || e->now < e->dump_at)
 		return;
 	e->dumping = true;
+	memset(e->gone, 0, sizeof(e->gone));
 	e->mark = !e->mark;
 	e->dumped_at = e->now;
 	e->dump_at = e->now + DUMP_EVERY_S * NS_PER_S;

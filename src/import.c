@@ -11,12 +11,13 @@
 
 /* ---- sides of a state ------------------------------------------------------------------ */
 
-/* The numbers that we tell ourselves for a state whose sequence nobody knows: nothing to remember.
+/*
+ * The numbers that we tell ourselves for a state whose sequence nobody knows, or pf is to learn:
+ * nothing to remember.
  */
 bool import_made_up(const struct pf_peer *p)
 {
-	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !(p->wscale & 15) && !p->mss &&
-	       !p->seqdiff;
+	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !p->mss && !p->seqdiff;
 }
 
 static void known_side(const struct flow *f, int h, int side, struct pf_peer *p)
@@ -69,7 +70,8 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 		struct pf_peer known;
 
 		known_side(f, h, side, &known);
-		switch (merge_peer(f->proto, &known, numbers, in[side])) {
+		switch (merge_peer(f->proto, &known, numbers && !import_made_up(&known),
+				   in[side])) {
 		case MERGE_STALE:
 			stale++;
 			break;
@@ -192,7 +194,8 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in,
 	/* another connection of the same middle, unless the creator itself has made the half anew,
 	 * or the half is one that we made up for a peer's flow */
 	if (shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ||
-	    (first->flags & F_REMOTE && first->half[in->half].node.word == e->config.hostid))
+	    ((first->flags & F_REMOTE || !(first->flags & F_LIVE)) &&
+	     first->half[in->half].node.word == e->config.hostid))
 		return first;
 	return NULL;
 }
@@ -227,10 +230,16 @@ static void drop_half(struct engine *e, struct flow *f, int h)
 	}
 }
 
+/* States that we tell have no rule, nor has a pf any for those that it was told. */
+static bool made_by_pf(const struct pf_state *s)
+{
+	return s->rule != UINT32_MAX;
+}
+
 /*
  * A second name for a half that has one. That of the other half's creator wins: it has the flow,
- * and the other name was made up for a half that it had not told yet. Else the lower name wins, the
- * higher one if it insists.
+ * and the other name was made up for a half that it had not told yet. A pf that made the state
+ * never takes another name for it. Else the lower name wins, the higher one if it insists.
  */
 static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -241,6 +250,8 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 
 	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
 	    half->node.word != in->s->creatorid)
+		lower = true;
+	if (made_by_pf(in->s) && half->node.word == e->config.hostid)
 		lower = true;
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
@@ -254,10 +265,15 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	return true;
 }
 
-/* A flow that the kernel knows by its own packets is not contradicted by a peer. */
-static bool contradicts(const struct flow *f, const struct incoming *in)
+/*
+ * A flow that the kernel knows by its own packets is not contradicted by a peer. One that was found
+ * at the start may be of a guess that we made before, when only one half was known.
+ */
+static bool contradicts(struct engine *e, struct flow *f, const struct incoming *in)
 {
-	return f->flags & F_KERNEL && !(f->flags & F_REMOTE) && !shows_same(f, in);
+	if (!(f->flags & F_KERNEL) || f->flags & F_REMOTE || shows_same(f, in))
+		return false;
+	return f->flags & F_LIVE || refresh_lives(e, f);
 }
 
 static struct flow *new_flow(struct engine *e, const struct incoming *in, enum reason *r)
@@ -325,17 +341,28 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 }
 
 /* A peer has spoken of a flow as one whose traffic it sees. */
-void import_word(struct engine *e, struct flow *f)
+void import_word(struct engine *e, const struct peer *p, struct flow *f)
 {
 	f->heard = e->ds;
-	if (!(f->flags & F_LIVE))
+	f->carrier = p->number;
+	f->again = 0;
+	if (!(f->flags & F_LIVE)) {
+		if (refresh_own_timeout(e, f, f->expires))
+			f->expires = e->ds; /* of packets before the start: rewritten, too */
 		return;
+	}
 	f->flags &= (uint16_t)~F_LIVE;
 	f->expires =
 		e->ds; /* rewritten: what passed here before must not be taken for new traffic */
 	engine_count(e, C_HANDED_OVER);
 	engine_note_flow(e, NOTE_HANDED_OVER, f);
 	refresh_arm(e, f);
+}
+
+/* Part of a bulk update, ours or another's. */
+static bool in_bulk(const struct engine *e, const struct incoming *in)
+{
+	return e->now < in->peer->answers_until;
 }
 
 /* A state that is known by its name. */
@@ -345,16 +372,21 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	int stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
 
 	half->flags |= H_TOLD;
-	if (in->s->state_flags & PF_FLAG_SLOPPY)
+	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
-		import_word(e, f);
+		import_word(e, in->peer, f);
 	} else if (stale) {
 		sendq_pend(e, f, in->half, PEND_UPD_C);
 		sendq_urgent(e);
 		return R_STALE;
-	} else if (in->link->bulk != BULK_RECEIVING && !(f->flags & F_LIVE)) {
+	} else if (in_bulk(e, in)) {
+		return R_NONE;
+	} else if (!(f->flags & F_LIVE)) {
 		f->heard = e->ds;
+	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
+		/* an older FreeBSD is refreshed so, and we all hear it */
+		import_word(e, in->peer, f);
 	}
 	take_expiry(e, f, in->s);
 	return R_NONE;
@@ -375,7 +407,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		if (!f)
 			return r;
 	} else {
-		if (contradicts(f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
+		if (contradicts(e, f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
 			return R_KEY_CLASH;
 		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))
 			return R_OTHER_NAME;
@@ -403,7 +435,9 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		f->checked = f->heard = e->ds;
 		refresh_arm(e, f);
 	} else if (in->ins || fresh) {
-		import_word(e, f);
+		import_word(e, in->peer, f);
+		if (!in->ins) /* what one tells that was asked may be carried by another */
+			f->carrier = 0;
 	} else if (f->flags & F_LIVE && f->proto == PROTO_TCP &&
 		   !(f->half[in->half].flags & (H_SLOPPY | H_RAW))) {
 		/* not told before we took the flow over, and stale as the other half was */
@@ -456,7 +490,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		f->half[in->half].flags |= H_ACK;
 	/* a bulk update tells what there is, not that it lives: a timeout that is written because
 	 * of it would hide the packets that have passed here since the last look */
-	if (in->ins || !half || !(f->flags & F_KERNEL) || in->link->bulk != BULK_RECEIVING ||
+	if (in->ins || !half || !(f->flags & F_KERNEL) || !in_bulk(e, in) ||
 	    f->half[in->half].flags & H_ACK)
 		commit_want(e, f);
 	refresh_arm(e, f);

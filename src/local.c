@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine_internal.h"
+#include "hash.h"
 
 enum {
 	LATER = 12,	   /* ds; the kernel tells whole seconds */
@@ -23,6 +24,34 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 	if ((int32_t)(f->expires - e->ds) > UNKNOWN)
 		return false;
 	return k->has_timeout && (moved > LATER || moved < -EARLIER);
+}
+
+static size_t timeout_class(const struct kernel_entry *k)
+{
+	if (k->tuples.proto == PROTO_TCP)
+		return k->tcp_state < CT_TCP_COUNT ? k->tcp_state : 0;
+	if (proto_is_icmp(k->tuples.proto))
+		return CT_TCP_COUNT;
+	return CT_TCP_COUNT + (k->status & CT_STATUS_ASSURED ? 2 : 1);
+}
+
+/* The kernel gives an entry its whole timeout when it raises an event for a packet. */
+static void learn_timeout(struct engine *e, const struct kernel_entry *k)
+{
+	uint32_t *own = &e->own_timeout[timeout_class(k)];
+
+	if ((k->tuples.proto == PROTO_UDP || k->tuples.proto == PROTO_TCP ||
+	     proto_is_icmp(k->tuples.proto)) &&
+	    *own < k->timeout)
+		*own = k->timeout;
+}
+
+/* Time (ds) since the last packet, 0 if that cannot be told. */
+uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
+{
+	uint32_t own = e->own_timeout[timeout_class(k)];
+
+	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
 }
 
 /* Takes over what the kernel says of an entry. */
@@ -80,6 +109,9 @@ static bool raise(struct engine *e, struct flow *f)
 void local_take_over(struct engine *e, struct flow *f)
 {
 	f->flags |= F_LIVE;
+	f->carrier = 0;
+	f->again = 1;
+	f->told = e->ds; /* in a moment */
 	if (f->flags & F_REMOTE) {
 		engine_count(e, C_TAKEN_OVER);
 		engine_note_flow(e, NOTE_TAKEN_OVER, f);
@@ -219,6 +251,32 @@ static struct flow *still_same(struct engine *e, struct flow *f, const struct ke
 	return NULL;
 }
 
+static uint64_t hash_of(const struct engine *e, const struct tuples *t)
+{
+	struct tuples whole = *t;
+
+	whole.icmp_code = 0;
+	return hash_bytes(e->config.hash_key, &whole, sizeof(whole)) | 1;
+}
+
+/* An entry has ended. A dump that is under way may have read it before, and tells it later. */
+void local_note_gone(struct engine *e, const struct tuples *t)
+{
+	uint64_t h;
+
+	if (!e->dumping)
+		return;
+	h = hash_of(e, t);
+	e->gone[h >> 32 & (GONE_MAX - 1)] = h;
+}
+
+static bool gone_meanwhile(const struct engine *e, const struct tuples *t)
+{
+	uint64_t h = hash_of(e, t);
+
+	return e->gone[h >> 32 & (GONE_MAX - 1)] == h;
+}
+
 /* The flow of a kernel entry. */
 static struct flow *find(struct engine *e, const struct tuples *t)
 {
@@ -276,6 +334,7 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 	if (f && !ends)
 		f = still_same(e, f, entry);
 	if (ends) {
+		local_note_gone(e, &entry->tuples);
 		/* an entry that was made anew meanwhile has another id */
 		if (f && f->flags & F_KERNEL &&
 		    (!entry->id || !f->node.word || entry->id == f->node.word) &&
@@ -288,8 +347,12 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 	} else if (f) {
 		if (!caused_by_packet && entry->status & CT_STATUS_ASSURED)
 			f->flags |= F_ASSURED; /* set by another program: no sign of a reply */
+		if (caused_by_packet)
+			learn_timeout(e, entry);
 		local_update(e, f, entry, caused_by_packet);
 	} else {
+		if (caused_by_packet)
+			learn_timeout(e, entry);
 		begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true);
 	}
 }
@@ -322,7 +385,7 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 		f = still_same(e, f, entry);
 	if (f)
 		dumped(e, f, entry);
-	else
+	else if (!gone_meanwhile(e, &entry->tuples))
 		begin(e, entry, e->undecided, !e->undecided);
 }
 

@@ -67,6 +67,7 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 		return NULL;
 	p->link = link;
 	p->addr = *addr;
+	p->number = ++e->peer_number ? e->peer_number : ++e->peer_number;
 	p->look_every = LOOK_LEAST_S * NS_PER_S;
 	p->gone_after = GONE_S * NS_PER_S;
 	list_append(&e->peers, &p->node);
@@ -80,7 +81,9 @@ bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
 
 	if (!p->first)
 		p->first = e->now;
-	else if (appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
+	else if (appears)
+		p->returned = e->now;
+	if (p->first != e->now && appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
 		p->gone_after *= 2; /* one that is often silent has not gone each time */
 	p->heard = e->now;
 	p->version = version;

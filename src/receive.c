@@ -7,8 +7,11 @@
 
 #include "engine_internal.h"
 
+#define RETURNED_NS (2 * NS_PER_S)
+
 enum {
 	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
+	CARRIED_DS = 600,      /* how long it counts that a peer has said that it carries a flow */
 	CLEAR_AT_ONCE = 10000, /* flows */
 };
 
@@ -18,6 +21,13 @@ enum {
 static bool replacing(const struct flow *f)
 {
 	return f->flags & F_LIVE && f->pend & (PEND_DEL | PEND_DEL << 4);
+}
+
+/* It stood still for a while: its first words are of the time before, if traffic passes here. */
+static bool old_news(struct engine *e, const struct peer *p, struct flow *f)
+{
+	return p->returned && e->now - p->returned < RETURNED_NS && f->flags & F_LIVE &&
+	       refresh_lives(e, f);
 }
 
 /* We carry the flow and told so a moment ago, or are about to. */
@@ -58,8 +68,10 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
 		 * really carries the flow; a Linux says it once, without numbers */
+		if (old_news(e, p, f))
+			return R_NONE;
 		if (!lately(e, f) || (!numbers && !before))
-			import_word(e, f);
+			import_word(e, p, f);
 		else
 			f->heard = e->ds;
 		/* a pf that answers our refresh with numbers has not got the sloppy state */
@@ -126,11 +138,24 @@ static enum reason delete_half(struct engine *e, struct half *half)
 	return R_NONE;
 }
 
-static enum reason take_delete(struct engine *e, uint64_t id, uint32_t creatorid)
+/* Another peer than this one has said lately that it carries the flow: what ran out here did so
+ * because it heard nothing of that. */
+static bool carried_elsewhere(const struct engine *e, const struct peer *p, const struct half *half)
+{
+	const struct flow *f = half_flow((struct half *)(uintptr_t)half);
+
+	return f->carrier && f->carrier != p->number && !half_closed(f, half_index(half)) &&
+	       e->ds - f->heard < CARRIED_DS;
+}
+
+static enum reason take_delete(struct engine *e, const struct peer *p, uint64_t id,
+			       uint32_t creatorid)
 {
 	struct half *half = table_find_half(&e->table, id, creatorid);
 
-	return half ? delete_half(e, half) : R_UNKNOWN_DELETE;
+	if (!half)
+		return R_UNKNOWN_DELETE;
+	return carried_elsewhere(e, p, half) ? R_OTHER_DELETE : delete_half(e, half);
 }
 
 /*
@@ -215,7 +240,7 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 		clean_side(&state.dst);
 		if (s->action == ACT_DEL) {
 			engine_count(e, C_DEL_IN);
-			refuse(e, p, take_delete(e, state.id, state.creatorid), &state);
+			refuse(e, p, take_delete(e, p, state.id, state.creatorid), &state);
 			continue;
 		}
 		/* a FreeBSD that began anew withholds its request until it is asked itself */
@@ -235,7 +260,7 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 		p->messages++;
 		if (s->action == ACT_DEL_C) {
 			engine_count(e, C_DEL_IN);
-			refuse(e, p, take_delete(e, m.id, m.creatorid), NULL);
+			refuse(e, p, take_delete(e, p, m.id, m.creatorid), NULL);
 		} else if (s->action == ACT_UPD_REQ) {
 			refuse(e, p, take_request(e, l, &m), NULL);
 		} else {

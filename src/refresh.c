@@ -12,11 +12,24 @@
 enum {
 	SOON = 35,  /* ds until a flow is looked at whose carrier is not known; what is less than
 		     * the slack of local_touched() after the last look is not seen */
-	RETRY = 50, /* ds until a flow that could not be installed is tried again */
+	QUIET = 40, /* ds after a peer's word, which may have been an old one */
+	LONG_AGO = 200, /* ds */
+	AGAIN = 12,	/* ds until a take-over is told once more */
+	RETRY = 50,	/* ds until a flow that could not be installed is tried again */
 	STEP_MIN = 100, /* ds between two looks at a young flow */
 	STEP_MAX = 6000,
 	DUE_MAX = 2048, /* timers served in one call */
+	SLACK = 20,	/* ds; the kernel tells whole seconds */
 };
+
+/*
+ * A peer carries the flow, and no event will tell when its traffic passes here again, or still, for
+ * our entry is ASSURED or of a kind that never is.
+ */
+static bool returns_unseen(const struct flow *f)
+{
+	return !(f->flags & F_LIVE) && (f->flags & F_ASSURED || proto_is_icmp(f->proto));
+}
 
 static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
 {
@@ -36,6 +49,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 
 	if (f->flags & F_PROBE)
 		return f->checked + SOON;
+	if (f->again && f->flags & F_KERNEL) /* not all flows at once */
+		return f->told + AGAIN + (uint32_t)(f->half[HALF_IN].id >> 1 & 7);
 	if (!(f->flags & F_KERNEL)) { /* not installed: it ends when its timeout is over */
 		pause = f->checked - f->heard;
 		return f->kept || f->flags & F_HELD ? f->heard + whole
@@ -45,6 +60,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 		step = STEP_MIN;
 	if (step > STEP_MAX)
 		step = STEP_MAX;
+	if (returns_unseen(f)) /* soon after the last word, then ever later */
+		step = (int32_t)(f->checked - base) < QUIET ? QUIET : f->checked - base;
 	due = base + (step < whole / 2 ? step : whole / 2);
 	if ((int32_t)(f->checked - due) < 0)
 		return due;
@@ -70,14 +87,14 @@ static bool tuples_same(const struct flow *f, const struct tuples *t)
  * back until something else pushes it, an idle one for ever (observed on 12.1). A full update it
  * takes as it is, known or not, and at this pace the size does not matter.
  */
-static unsigned refresh_by(const struct engine *e)
+bool refresh_by_upd(const struct engine *e)
 {
 	static const unsigned slow = 1u << DIALECT_FREEBSD_13 | 1u << DIALECT_FREEBSD_14;
 
 	for (size_t i = 0; i < e->links; i++)
 		if (e->link[i].dialects & slow)
-			return PEND_UPD;
-	return PEND_UPD_C;
+			return true;
+	return false;
 }
 
 /* Peers took its names back before it was known whether it lives: see delete_half(). */
@@ -91,7 +108,8 @@ static bool deleted(const struct flow *f)
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
 	const struct kernel_entry *k = &op->entry;
-	bool traffic;
+	uint32_t age = local_age(e, k);
+	bool traffic, again;
 
 	f->checked = e->ds;
 	f->flags &= (uint16_t)~F_PROBE;
@@ -104,16 +122,22 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 		return;
 	}
 	traffic = local_touched(e, f, k);
-	if (traffic && f->flags & F_LIVE) {
+	if (age && !(f->flags & F_LIVE) && (int32_t)(f->heard - (e->ds - age)) > SLACK)
+		traffic = false; /* a peer has spoken since the last packet */
+	/* nothing acknowledges a take-over: unless somebody has spoken since, it is told twice */
+	again = f->again && f->flags & F_LIVE && (int32_t)(f->told - f->heard) > 0;
+	f->again = 0;
+	if (f->flags & F_LIVE && (traffic || again)) {
 		local_update(e, f, k, true);
 		engine_count(e, C_REFRESHED);
-		sendq_pend_told(e, f, refresh_by(e));
-	} else if (traffic) {
-		local_update(e, f, k, true);
-	} else if (deleted(f)) {
+		/* UPD_C says that we carry it, which after a while may not be so any more */
+		sendq_pend_told(e, f, refresh_by_upd(e) || age > LONG_AGO ? PEND_UPD : PEND_UPD_C);
+	} else if (!traffic && deleted(f)) {
 		commit_delete(e, f);
 		engine_forget(e, f);
 		return;
+	} else {
+		local_update(e, f, k, traffic);
 	}
 	refresh_arm(e, f);
 }
@@ -134,7 +158,17 @@ static void probe(struct engine *e, struct flow **flow, size_t n)
 		probed(e, flow[i], &op[i]);
 }
 
-/* Reads one entry now: has traffic passed that nothing was heard of yet? Then the flow is ours. */
+/* An entry that lasts until then has its time from the kernel: more than we ever write. */
+bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires)
+{
+	return f->flags & F_KERNEL &&
+	       (int32_t)(expires - e->ds) > (int32_t)timeout_ds(e, f) + SLACK;
+}
+
+/*
+ * Reads one entry now: has traffic passed that nothing was heard of yet? Then the flow is ours. So
+ * it is if packets gave the entry its time before we started, and no peer has spoken of it since.
+ */
 bool refresh_lives(struct engine *e, struct flow *f)
 {
 	struct kernel_op op = {.verb = KERNEL_GET};
@@ -146,7 +180,9 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	flow_tuples(f, &op.entry.tuples);
 	e->ops.kernel(e->ctx, &op, 1);
 	engine_count(e, C_PROBES);
-	if (op.error || !tuples_same(f, &op.entry.tuples) || !local_touched(e, f, &op.entry))
+	if (op.error || !tuples_same(f, &op.entry.tuples) ||
+	    !(local_touched(e, f, &op.entry) ||
+	      (!(f->flags & F_LIVE) && refresh_own_timeout(e, f, e->ds + 10 * op.entry.timeout))))
 		return false;
 	local_update(e, f, &op.entry, true);
 	return f->flags & F_LIVE;

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who carries a flow: what is believed of peers, and what shows it when no event does. */
+#include "check.h"
+#include "model.h"
+
+#include <string.h>
+
+enum { OURS = 0x0a0b0c0d, PEERS = 0x11223344 };
+
+static struct node n;
+static struct fake pf;
+
+static void begin(void)
+{
+	struct engine_config c = node_config(OURS);
+
+	node_meet(&n, &pf, &c, DIALECT_OPENBSD);
+}
+
+static void end(void)
+{
+	CHECK_STR(n.wrong ? n.wrong : "", "");
+	node_stop(&n);
+}
+
+static void delete_both(struct fake *who, uint64_t id)
+{
+	fake_id(who, &n, ACT_DEL_C, id, PEERS);
+	fake_id(who, &n, ACT_DEL_C, id + 1, PEERS);
+	node_run(&n, 100);
+}
+
+/* An entry that ran out at a third node, for that heard nothing, does not end the flow. */
+static void only_the_carrier_deletes(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake other;
+
+	begin();
+	fake_init(&other, DIALECT_OPENBSD, 3, 0x55667788);
+	fake_tells(&pf, &n, &t, 100);
+	delete_both(&other, 100);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_refused(&n, R_OTHER_DELETE), 2);
+	delete_both(&pf, 100);
+	CHECK(node_entry(&n, &t) == NULL);
+	end();
+}
+
+/* pf deletes what it has not heard of for a while; that we did not run meanwhile is no reason. */
+static void passed_before_the_start(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	n.config.timeouts.seconds[PFTM_TCP_ESTABLISHED] = 60;
+	node_restart(&n);
+	(void)node_settle(&n);
+	fake_bus(&pf, &n, BUS_START);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 10000);
+	delete_both(&pf, 100);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK(node_about(&n, ACT_INS, 100, PEERS) != NULL);
+	end();
+}
+
+/* Nothing acknowledges a take-over, so it is told twice; not when the peer has spoken since. */
+static void take_over_is_told_twice(void)
+{
+	for (int spoken = 0; spoken < 2; spoken++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+		struct pf_state s;
+
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_run(&n, 5000);
+		CHECK(node_packet(&n, &t, true));
+		node_run(&n, 500);
+		CHECK_EQ(node_said(&n, ACT_UPD_C), 2);
+		if (spoken) {
+			s = fake_half(&pf, &t, PF_IN, 100);
+			node_run(&n, 600);
+			fake_upd_c(&pf, &n, &s);
+		}
+		node_run(&n, 2000);
+		CHECK_EQ(node_said(&n, ACT_UPD_C), spoken ? 2 : 4);
+		node_run(&n, 5000);
+		CHECK_EQ(node_said(&n, ACT_UPD_C), spoken ? 2 : 4);
+		end();
+	}
+}
+
+/* A pf gives up no name of a state that it has made: ours goes at once. */
+static void pf_keeps_its_name(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s;
+	struct flow_view v;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 100);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	s.rule = 3;
+	fake_state(&pf, &n, ACT_INS, &s);
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	s.rule = 3;
+	fake_state(&pf, &n, ACT_INS, &s);
+	if (CHECK(node_flow(&n, &t, &v))) {
+		CHECK_EQ(v.half[0].creatorid, PEERS);
+		CHECK_EQ(v.half[1].creatorid, PEERS);
+	}
+	end();
+}
+
+/* An entry that was made of one half by guess, and found again by the next start. */
+static void guess_is_given_up(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000), plain = t;
+
+	begin();
+	(void)node_plant(&n, &plain, 0, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, 50);
+	node_restart(&n);
+	node_begin(&n);
+	node_run(&n, 10000);
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 6000);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	end();
+}
+
+/* A peer's UPD_C may be an old one: that packets still pass shows soon, not after half a minute. */
+static void looked_at_after_a_word(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	for (int i = 0; i < 20; i++) {
+		CHECK(node_packet(&n, &t, i & 1));
+		node_run(&n, 2000);
+	}
+	if (!CHECK(node_flow(&n, &t, &v)) || !CHECK(v.live))
+		return;
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = v.half[0].creatorid;
+	s.src.state = s.dst.state = PF_OTHER_MULTIPLE;
+	node_run(&n, 1200); /* a word so soon behind ours counts for less */
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	for (int i = 0; i < 6; i++) {
+		CHECK(node_packet(&n, &t, i & 1));
+		node_run(&n, 2000);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	end();
+}
+
+/* A record of a dump that is older than the end of its entry is none. */
+static void record_of_what_is_gone(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct kernel_entry old;
+
+	begin();
+	node_open(&n, &t);
+	old = node_entry(&n, &t)->k;
+	old.timeout = 100;
+	old.has_timeout = true;
+	n.hold_dumps = true;
+	engine_on_overrun(n.e, n.now);
+	node_run(&n, 4000);
+	node_kill(&n, &t);
+	node_run(&n, 100);
+	CHECK_EQ(node_flows(&n), 0);
+	engine_on_dump(n.e, &old, n.now);
+	CHECK_EQ(node_flows(&n), 0);
+	n.hold_dumps = false;
+	end();
+}
+
+/* What rests is not told with a whole timeout, or nodes keep it alive for each other for ever. */
+static void what_rests_runs_out(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	const struct said *m;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 40000);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 100, PEERS);
+	node_run(&n, 100);
+	m = node_about(&n, ACT_UPD, 100, PEERS);
+	if (CHECK(m != NULL))
+		CHECK(m->s.expire > 0 && m->s.expire <= 20);
+	end();
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+		{"only who carries a flow deletes it", only_the_carrier_deletes},
+		{"packets before the start count", passed_before_the_start},
+		{"a take-over is told twice", take_over_is_told_twice},
+		{"a pf keeps its name", pf_keeps_its_name},
+		{"a guess is given up", guess_is_given_up},
+		{"looked at after a peer's word", looked_at_after_a_word},
+		{"a dump's record of what is gone", record_of_what_is_gone},
+		{"what rests runs out", what_rests_runs_out},
+	};
+
+	return check_main("carrier", tests, sizeof(tests) / sizeof(tests[0]));
+}
