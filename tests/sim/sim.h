@@ -5,7 +5,8 @@
  * from one seed and happens on virtual time, so that a run can be repeated exactly.
  *
  *	sim.c		options, the clock, the end of a run
- *	simplan.c	what happens in a run: faults, moves, quiet periods
+ *	simplan.c	what happens in a run: configuration, moves, quiet periods
+ *	simfault.c	what goes wrong in it
  *	simwire.c	what waits for its time: packets on the wire, connections
  *	simconn.c	clients and servers
  *	simlinux.c	a Linux node: an engine and its kernel
@@ -31,6 +32,16 @@ enum fw_kind { FW_LINUX, FW_FREEBSD, FW_OPENBSD };
 /* ---- connections ----------------------------------------------------------------------- */
 
 enum { TH_FIN = 1, TH_SYN = 2, TH_RST = 4, TH_ACK = 16 };
+
+/* Why a connection may die although it was owed; each use of one is counted and shown. */
+enum excuse {
+	EXCUSE_NONE,
+	EXCUSE_LOST,   /* the node lost it without anybody's message: reboot, flush, full table */
+	EXCUSE_OTHERS, /* another program deleted the entry */
+	EXCUSE_PF,     /* pf lets go what it does not hear of, and nobody told it in the trouble */
+	EXCUSE_WINDOW, /* see owed() */
+	EXCUSE_COUNT
+};
 
 enum conn_phase { CONN_OPENING, CONN_OPEN, CONN_CLOSING, CONN_OVER };
 
@@ -68,6 +79,8 @@ struct conn {
 	int owner;	  /* node that it passed last, -1: none */
 	uint64_t owner_since;
 	uint64_t seen[FW_MAX]; /* last time that it passed a node */
+	uint64_t lost[FW_MAX]; /* last time that another program took it from a node */
+	enum excuse excuse;    /* why what was owed was not owed after all */
 	uint64_t ends_at;
 	bool counted; /* of the steady ones, when silence is measured */
 };
@@ -83,10 +96,11 @@ struct fw {
 	bool up;   /* it runs and forwards */
 	bool link; /* its sync interface is up */
 	struct address address;
-	uint64_t excuse;     /* last time that it lost states without anybody's message */
-	uint64_t up_at;	     /* reboot: when it comes back; NEVER: it is up */
-	uint64_t link_at;    /* the same of the link */
-	uint64_t restart_at; /* of the engine */
+	uint64_t excuse;	/* last time that it lost states without anybody's message */
+	uint64_t up_at;		/* reboot: when it comes back; NEVER: it is up */
+	uint64_t link_at;	/* the same of the link */
+	uint64_t restart_at;	/* of the engine */
+	uint64_t stalled_until; /* it stands still; NEVER: it does not */
 	struct lin *lin;
 	struct pf *pf;
 };
@@ -99,7 +113,6 @@ struct scenario {
 	unsigned fws, linuxes; /* of them Linux */
 	unsigned flows;	       /* at most */
 	bool churn;
-	bool apart; /* runs only when it is named */
 };
 
 enum fault {
@@ -113,9 +126,13 @@ enum fault {
 	FAULT_LINK = 1 << 7,
 	FAULT_OVERRUN = 1 << 8,
 	FAULT_FULL = 1 << 9,
-	FAULT_NAME = 1 << 10,  /* pf: a new creatorid */
-	FAULT_FLUSH = 1 << 11, /* pf: all states flushed */
-	FAULT_ALL = (1 << 12) - 1,
+	FAULT_NAME = 1 << 10,	/* pf: a new creatorid */
+	FAULT_FLUSH = 1 << 11,	/* pf: all states flushed */
+	FAULT_OTHERS = 1 << 12, /* conntrack -D, -F */
+	FAULT_STALL = 1 << 13,	/* a node stands still, and its clock goes on */
+	FAULT_JUMP = 1 << 14,	/* all of them: suspended for minutes or hours */
+	FAULT_RESYNC = 1 << 15, /* pfsyncctl resync */
+	FAULT_ALL = (1 << 16) - 1,
 };
 
 struct wire {
@@ -143,10 +160,16 @@ struct sim {
 	uint64_t trouble;  /* when there was something wrong last */
 	uint64_t recovery; /* time after it until everything is owed again */
 	struct timeouts timeouts;
-	uint32_t established; /* tcp.established of all */
-	bool told_dialect;    /* links name their dialect */
+	uint32_t established;	 /* tcp.established of all */
+	enum dialect_id dialect; /* of pure Linux links, and of named ones */
+	bool auto_dialect;
+	bool strict, tcp_strict, takeover; /* handover, conntrack.tcp, commit */
+	enum announce_from tcp, udp, icmp;
+	uint32_t max_states, bulk_rate;
+	uint32_t kernel_established; /* the kernels' own timeout */
 	uint64_t packets, messages;
 	unsigned opened, moved, hung;
+	unsigned excused[EXCUSE_COUNT];
 	bool failed;
 	char what[512];
 };
@@ -162,6 +185,17 @@ __attribute__((format(printf, 1, 2))) void sim_trace(const char *format, ...);
 __attribute__((format(printf, 2, 3))) void sim_fail(const struct conn *c, const char *format, ...);
 void *sim_grow(void *p, size_t *room, size_t used, size_t size);
 void sim_run(uint64_t until);
+static inline void sim_earlier(uint64_t *at, uint64_t when)
+{
+	if (when < *at)
+		*at = when;
+}
+
+/* It runs and forwards. */
+static inline bool fw_works(const struct fw *f)
+{
+	return f->up && f->stalled_until == NEVER;
+}
 
 /* simplan.c */
 const struct scenario *plan_scenario(const char *name);
@@ -169,6 +203,18 @@ const struct scenario *plan_nth(size_t n);
 void plan_run(void);
 uint64_t plan_next(void);
 void plan_due(void);
+void plan_move(void); /* of the traffic, to some other node that works */
+
+/* simfault.c */
+void fault_reset(void);
+void fault_node_up(struct fw *f);
+void fault_kill(struct fw *f, uint64_t down);
+void fault_some(void);
+void fault_mend(void);
+bool fault_is(void); /* something is broken */
+void fault_hunt(struct fw *f);
+uint64_t fault_next(void);
+void fault_due(void);
 
 /* simwire.c */
 void wire_send(const struct fw *from, const uint8_t *data, size_t len);
@@ -182,8 +228,12 @@ struct conn *conn_open(void);
 void conn_step(struct conn *c);
 struct conn *conn_find(const struct tuples *t);
 void conn_reset(void);
+void conn_killed(struct conn *c, const struct fw *f, bool live); /* by another program */
+void conn_suspended(void);
+bool conn_passed_both(const struct conn *c); /* FreeBSD and OpenBSD */
 void conn_move(int to);
 uint64_t conn_announced(const struct fw *by);
+uint64_t conn_told_after(const struct conn *c, const struct fw *by);
 void conn_text(const struct conn *c, char *buf, size_t size);
 
 /* simlinux.c, simpf.c: the same of both kinds */
@@ -194,6 +244,7 @@ void lin_down(struct fw *f);
 void lin_start(struct fw *f); /* the engine alone */
 void lin_stop(struct fw *f);
 void lin_link(struct fw *f);
+void lin_takeover(struct fw *f); /* the command */
 void lin_receive(struct fw *f, const struct address *from, const uint8_t *data, size_t len);
 enum verdict lin_forward(struct fw *f, struct conn *c, const struct pkt *p);
 uint64_t lin_next(const struct fw *f);
@@ -212,6 +263,10 @@ void pf_due(struct fw *f);
 /* simcheck.c */
 void check_everywhere(void); /* all know the same flows */
 void check_counters(void);
+bool check_both_kinds(void); /* FreeBSD and OpenBSD beside each other */
+void check_memory(struct fw *f);
+void check_names_keep(void); /* before a restart in peace */
+void check_names_kept(void); /* and after it */
 void check_bulks(void);
 void check_silence_begin(void);
 void check_silence_end(uint64_t window);

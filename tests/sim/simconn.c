@@ -126,6 +126,16 @@ uint64_t conn_announced(const struct fw *by)
 	return by->kind == FW_LINUX ? 300 * MS : 1500 * MS;
 }
 
+/* And this connection: it may have to be as far as the announcement wants it. */
+uint64_t conn_told_after(const struct conn *c, const struct fw *by)
+{
+	uint64_t after = conn_announced(by);
+
+	if (by->kind == FW_LINUX && c->t.proto == PROTO_UDP && sim.udp == FROM_ASSURED)
+		after += 25 * S;
+	return after;
+}
+
 /* The connection is known to all, for nothing has gone wrong for long enough. */
 static uint64_t good_since(const struct conn *c)
 {
@@ -134,35 +144,77 @@ static uint64_t good_since(const struct conn *c)
 	return since > sim.trouble + sim.recovery ? since : sim.trouble + sim.recovery;
 }
 
-static const char *owed(const struct conn *c, enum verdict v)
+/*
+ * The kinds of pf do not understand each other and nothing relays between them. What has passed
+ * both has names of both, of which a Linux node can keep one only.
+ */
+bool conn_passed_both(const struct conn *c)
+{
+	bool passed[3] = {false};
+
+	for (unsigned i = 0; i < sim.fws; i++)
+		passed[sim.fw[i].kind] |= c->seen[i] != 0;
+	return passed[FW_FREEBSD] && passed[FW_OPENBSD];
+}
+
+/* What was lost by the node itself, or to others, is not owed by the engines. */
+static enum excuse excuse(const struct conn *c, enum verdict v)
 {
 	const struct fw *f = &sim.fw[sim.carrier];
-	unsigned lossy = FAULT_LOSS | FAULT_CUT | FAULT_LINK | FAULT_REBOOT;
 
-	if (c->phase != CONN_OPEN || c->owner < 0)
+	if (c->owner == sim.carrier && f->excuse >= c->seen[f->index])
+		return EXCUSE_LOST;
+	if (c->lost[f->index] && c->lost[f->index] >= c->seen[f->index])
+		return EXCUSE_OTHERS;
+	if (c->owner == sim.carrier && f->kind != FW_LINUX && sim.now <= good_since(c))
+		return EXCUSE_PF;
+	(void)v;
+	return EXCUSE_NONE;
+}
+
+/* Why a packet should have passed; NULL if it may be dropped. */
+static const char *promise(const struct conn *c)
+{
+	const struct fw *f = &sim.fw[sim.carrier], *o = c->owner < 0 ? NULL : &sim.fw[c->owner];
+	uint64_t since = good_since(c);
+
+	if (c->phase != CONN_OPEN || !o)
 		return NULL;
-	/*
-	 * Nothing acknowledges that pf has got a state that it need not follow, or that a Linux has
-	 * made its entry liberal; one made in a tight table does not tell that its flow came.
-	 */
-	if (v == DROP_WINDOW && c->open_at < sim.trouble + 6 * S &&
-	    sim.faults & (lossy | FAULT_FULL))
+	if (f == o && c->seen[f->index] > sim.carrier_since)
+		return "passed here before"; /* nobody may take it away, whatever is lost */
+	if (c->owner_since > since)
+		since = c->owner_since;
+	if (sim.max_states || sim.carrier_since < since + conn_told_after(c, o))
 		return NULL;
-	if (c->owner == sim.carrier && c->seen[f->index] > sim.carrier_since) {
-		/* nobody may take it away, whatever is lost on the wire */
-		if (f->excuse >= c->seen[f->index])
-			return NULL;
-		if (f->kind == FW_LINUX || sim.now > good_since(c))
-			return "passed here before";
+	if (conn_passed_both(c) || (f->kind != FW_LINUX && check_both_kinds()) ||
+	    (f->kind != FW_LINUX && o->kind != FW_LINUX && f->kind != o->kind))
 		return NULL;
-	}
-	if (sim.carrier_since < good_since(c) + conn_announced(&sim.fw[c->owner]) ||
-	    sim.carrier_since < c->owner_since + conn_announced(&sim.fw[c->owner]))
-		return NULL;
-	if (f->kind != FW_LINUX && sim.fw[c->owner].kind != FW_LINUX &&
-	    f->kind != sim.fw[c->owner].kind)
-		return NULL; /* pf nodes that do not understand each other */
 	return "was told before it moved";
+}
+
+static const char *owed(struct conn *c, enum verdict v)
+{
+	const char *why = promise(c);
+
+	c->excuse = why ? excuse(c, v) : EXCUSE_NONE;
+	return c->excuse == EXCUSE_NONE ? why : NULL;
+}
+
+void conn_killed(struct conn *c, const struct fw *f, bool live)
+{
+	uint64_t late = sim.now + sim.wire.delay + sim.wire.jitter + S;
+
+	sim.trouble = sim.now;
+	/* who carries it, as far as is known there, tells all others that it has ended */
+	for (unsigned i = 0; i < sim.fws; i++)
+		if ((int)i == f->index || live)
+			c->lost[i] = late;
+}
+
+void conn_suspended(void)
+{
+	for (size_t i = 0; i < sim.conns; i++)
+		sim.conn[i].steady = sim.now;
 }
 
 void conn_move(int to)
@@ -173,6 +225,8 @@ void conn_move(int to)
 	sim.carrier = to;
 	sim.carrier_since = sim.now;
 	sim.moved++;
+	if (sim.fw[to].kind == FW_LINUX)
+		lin_takeover(&sim.fw[to]);
 }
 
 /* ---- packets --------------------------------------------------------------------------- */
@@ -182,7 +236,7 @@ static enum verdict pass(struct conn *c, const struct pkt *p)
 	struct fw *f = &sim.fw[sim.carrier];
 	enum verdict v;
 
-	if (!f->up)
+	if (!fw_works(f))
 		return DROP_DOWN;
 	v = f->kind == FW_LINUX ? lin_forward(f, c, p) : pf_forward(f, c, p);
 	sim_mix((uint64_t)v << 32 | c->t.end[ORIG_SRC].port);
@@ -249,6 +303,7 @@ static void passed(struct conn *c)
 	c->last = c->seen[sim.carrier] = sim.now;
 	c->stuck = 0;
 	c->owed = NULL;
+	c->excuse = EXCUSE_NONE;
 }
 
 static void over(struct conn *c)
@@ -346,7 +401,8 @@ static void give_up(struct conn *c)
 			 : c->why == DROP_FULL ? "full"
 					       : "window");
 	sim_trace("port %u hangs", c->t.end[ORIG_SRC].port);
-	sim.hung += c->phase == CONN_OPEN;
+	sim.hung++;
+	sim.excused[c->excuse]++;
 	over(c);
 }
 

@@ -6,8 +6,7 @@
 #include <string.h>
 
 enum {
-	WINDOW = 65535,	     /* bytes that may pass elsewhere before a strict entry is lost */
-	ESTABLISHED_S = 300, /* the administrator's; the kernel's own five days are a long end */
+	WINDOW = 65535, /* bytes that may pass elsewhere before a strict entry is lost */
 	UDP_STREAM_S = 2,
 };
 
@@ -204,15 +203,16 @@ void kernel_free(struct ktable *k)
 static uint64_t timeout_of(const struct kent *m)
 {
 	static const uint32_t tcp[CT_TCP_COUNT] = {
-		[CT_TCP_NONE] = 60,	 [CT_TCP_SYN_SENT] = 120,
-		[CT_TCP_SYN_RECV] = 60,	 [CT_TCP_ESTABLISHED] = ESTABLISHED_S,
-		[CT_TCP_FIN_WAIT] = 120, [CT_TCP_CLOSE_WAIT] = 60,
-		[CT_TCP_LAST_ACK] = 30,	 [CT_TCP_TIME_WAIT] = 120,
-		[CT_TCP_CLOSE] = 10,	 [CT_TCP_SYN_SENT2] = 120,
+		[CT_TCP_NONE] = 60,	  [CT_TCP_SYN_SENT] = 120,  [CT_TCP_SYN_RECV] = 60,
+		[CT_TCP_ESTABLISHED] = 0, [CT_TCP_FIN_WAIT] = 120,  [CT_TCP_CLOSE_WAIT] = 60,
+		[CT_TCP_LAST_ACK] = 30,	  [CT_TCP_TIME_WAIT] = 120, [CT_TCP_CLOSE] = 10,
+		[CT_TCP_SYN_SENT2] = 120,
 	};
 
 	switch (m->k.tuples.proto) {
 	case PROTO_TCP:
+		if (m->k.tcp_state == CT_TCP_ESTABLISHED) /* the administrator's */
+			return sim.kernel_established * S;
 		return tcp[m->k.tcp_state] * S;
 	case PROTO_UDP:
 		return (m->k.status & CT_STATUS_ASSURED ? 120 : 30) * S;
@@ -327,13 +327,17 @@ static void assure(struct kent *m, bool reply, uint8_t before)
 	}
 }
 
-/* An entry that checks windows and has not seen what passed elsewhere, or that was never told any.
+/*
+ * An entry that checks windows and has not seen what passed elsewhere. An imported one learns from
+ * the first packets if it was told the window scales.
  */
 static bool out_of_window(const struct kent *m, const struct conn *c)
 {
 	if (c->t.proto != PROTO_TCP || m->k.tcp_flags[0] & m->k.tcp_flags[1] & CT_TCP_FLAG_LIBERAL)
 		return false;
-	return m->imported || c->bytes - m->bytes > WINDOW;
+	if (m->imported && !m->learnt)
+		return !(m->k.tcp_flags[0] & m->k.tcp_flags[1] & CT_TCP_FLAG_WINDOW_SCALE);
+	return c->bytes - m->bytes > WINDOW;
 }
 
 enum verdict kernel_packet(struct ktable *k, const struct conn *c, const struct pkt *p)
@@ -361,6 +365,7 @@ enum verdict kernel_packet(struct ktable *k, const struct conn *c, const struct 
 	assure(m, reply, state);
 	m->expires = sim.now + timeout_of(m);
 	m->bytes = c->bytes;
+	m->learnt = true;
 	if (status != m->k.status || state != m->k.tcp_state) {
 		e = kernel_seen(m);
 		raise(k, KERNEL_UPDATE, &e, true);

@@ -19,7 +19,7 @@ struct kent {
 	uint64_t expires, made;
 	uint64_t bytes; /* of its connection, when a packet passed here last */
 	bool used;
-	bool imported;
+	bool imported, learnt;
 };
 
 struct kevent {

@@ -12,6 +12,7 @@ enum {
 	RUNS_A_SECOND = 2000, /* a portion each 5 ms, a flush each ms, a packet each ms */
 	DUMP_PORTION = 32,
 	PRESSURE_EVERY_S = 5,
+	MEMORY_EVERY_S = 7,
 };
 
 /* ---- effects of the engine ------------------------------------------------------------- */
@@ -102,7 +103,7 @@ static void op_dump(void *ctx)
 	if (f->lin->dump_at != NEVER)
 		sim_fail(NULL, "node %d asks for a dump while one is under way", f->index);
 	f->lin->dump_at = sim.now + MS / 2;
-	f->lin->dumped = 0;
+	f->lin->dumped = f->lin->portions = 0;
 }
 
 static const char *const note_names[] = {
@@ -140,21 +141,21 @@ static void op_note(void *ctx, const struct note *n)
 static void configure(struct fw *f)
 {
 	struct engine_config *c = &f->lin->config;
-	enum fw_kind pf = FW_LINUX;
 
-	for (unsigned i = 0; i < sim.scenario->fws; i++)
-		if (sim.scenario->fw[i] != FW_LINUX)
-			pf = sim.scenario->fw[i];
 	*c = (struct engine_config){.hostid = 0x0a000000u + (unsigned)f->index * 0x1111u + 1,
 				    .links = 1};
-	c->link[0] = (struct link_config){.name = "sync", .flush_ms = 20, .bulk_rate = 20000};
-	if (pf == FW_LINUX)
-		c->link[0].dialect = dialect_get(DIALECT_FREEBSD_15);
-	else if (sim.told_dialect)
-		c->link[0].dialect = dialect_get(pf == FW_OPENBSD ? DIALECT_OPENBSD
-								  : DIALECT_FREEBSD_13);
-	c->tcp = c->udp = c->icmp = c->other = FROM_REPLIED;
-	c->max_states = 1000000;
+	c->link[0] = (struct link_config){.name = "sync",
+					  .flush_ms = 20,
+					  .bulk_rate = sim.bulk_rate,
+					  .handover_strict = sim.strict};
+	if (!sim.auto_dialect)
+		c->link[0].dialect = dialect_get(sim.dialect);
+	c->tcp = sim.tcp;
+	c->udp = sim.udp;
+	c->icmp = sim.icmp;
+	c->other = FROM_REPLIED;
+	c->takeover = sim.takeover;
+	c->max_states = sim.max_states ? sim.max_states : 1000000;
 	c->timeouts = sim.timeouts;
 }
 
@@ -210,6 +211,17 @@ void lin_start(struct fw *f)
 	for (int i = 0; i < C_COUNT; i++)
 		l->before[i] = 0;
 	lin_link(f);
+	if (sim.carrier == f->index)
+		lin_takeover(f);
+}
+
+/* commit = takeover: who fails over says so. */
+void lin_takeover(struct fw *f)
+{
+	if (!f->lin->e || !sim.takeover)
+		return;
+	(void)engine_takeover(f->lin->e, sim.now);
+	f->lin->next = engine_run(f->lin->e, sim.now);
 }
 
 void lin_stop(struct fw *f)
@@ -236,6 +248,17 @@ void lin_down(struct fw *f)
 	kernel_clear(&f->lin->kernel);
 }
 
+bool lin_claims(const struct fw *f, const struct tuples *t)
+{
+	uint64_t cursor = 0;
+	struct flow_view v;
+
+	while (engine_flow_next(f->lin->e, &cursor, &v, sim.now))
+		if (v.live && tuples_equal(&v.tuples, t))
+			return true;
+	return false;
+}
+
 uint64_t lin_counter(const struct fw *f, enum counter c)
 {
 	return f->lin->e ? engine_counters(f->lin->e)->done[c] : 0;
@@ -259,7 +282,7 @@ enum verdict lin_forward(struct fw *f, struct conn *c, const struct pkt *p)
 
 	if (f->lin->kernel.evicted == sim.now) /* and the others are told that it has ended */
 		for (unsigned i = 0; i < sim.fws; i++)
-			sim.fw[i].excuse = sim.now;
+			sim.fw[i].excuse = sim.now + conn_announced(f);
 	return v;
 }
 
@@ -285,29 +308,34 @@ static void give_events(struct fw *f)
 	}
 }
 
-/* A portion of the table as it is now; what has run out is evicted by being looked at. */
+/*
+ * What was read of the table a moment ago arrives, and the next portion is read; what has run out
+ * is evicted by being looked at. Events go another way, and may overtake a record.
+ */
 static void give_dump(struct lin *l)
 {
 	struct ktable *k = &l->kernel;
 
+	for (size_t i = 0; i < l->portions; i++)
+		engine_on_dump(l->e, &l->portion[i], sim.now);
+	l->next = sim.now;
+	if (l->dumped >= k->entries) {
+		l->portions = 0;
+		l->dump_at = NEVER;
+		engine_on_dump_end(l->e, !sim_chance(k->deaf ? 30 : 2), sim.now);
+		return;
+	}
+	l->portions = 0;
 	for (size_t i = 0; i < DUMP_PORTION && l->dumped < k->entries; i++, l->dumped++) {
 		struct kent *m = k->entry[l->dumped];
-		struct kernel_entry e;
 
 		if (!m->used)
 			continue;
 		m = kernel_find(k, &m->k.tuples, false);
-		if (!m)
-			continue;
-		e = kernel_seen(m);
-		engine_on_dump(l->e, &e, sim.now);
+		if (m)
+			l->portion[l->portions++] = kernel_seen(m);
 	}
-	l->dump_at = sim.now + MS / 5;
-	if (l->dumped >= k->entries) {
-		l->dump_at = NEVER;
-		engine_on_dump_end(l->e, !sim_chance(k->deaf ? 30 : 2), sim.now);
-	}
-	l->next = sim.now;
+	l->dump_at = sim.now + sim_below(2 * MS);
 }
 
 static void run_engine(struct fw *f)
@@ -363,8 +391,13 @@ void lin_due(struct fw *f)
 		engine_on_pressure(l->e, (uint32_t)l->kernel.count, (uint32_t)l->kernel.most);
 		l->pressure_at = sim.now + PRESSURE_EVERY_S * S;
 	}
+	if (l->memory_at <= sim.now) {
+		check_memory(f);
+		l->memory_at = sim.now + MEMORY_EVERY_S * S;
+	}
 	give_events(f);
 	if (l->dump_at <= sim.now)
 		give_dump(l);
 	run_engine(f);
+	fault_hunt(f);
 }

@@ -319,6 +319,8 @@ static bool track_tcp(struct pf *p, struct pfs *s, const struct pkt *k)
 			p->mismatches++;
 			return false;
 		}
+		if (!from->seqlo && from->state < PF_TCP_SYN_SENT) /* its first packet */
+			from->state = PF_TCP_SYN_SENT;
 		if (!from->seqlo || k->flags & TH_SYN || (int32_t)(k->end - from->seqlo) > 0)
 			from->seqlo = k->end;
 		from->seqhi = from->seqlo + WINDOW;

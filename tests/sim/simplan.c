@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What happens in a run: a storm of faults, a quiet time in which everybody has to find back to
- * the same picture, moves of the traffic that no flow may notice, silence, and the end of all.
+ * the same picture, a restart in peace, moves of the traffic that no flow may notice, silence, and
+ * the end of all.
  */
 #include <string.h>
 
@@ -18,14 +19,16 @@ static const struct scenario scenarios[] = {
 	{.name = "freebsd", .fw = {L, F}, .fws = 2, .linuxes = 1, .flows = 40},
 	{.name = "openbsd", .fw = {L, O}, .fws = 2, .linuxes = 1, .flows = 40},
 	{.name = "churn", .fw = {L, L}, .fws = 2, .linuxes = 2, .flows = 100, .churn = true},
-	{.name = "mixed", .fw = {L, L, F}, .fws = 3, .linuxes = 2, .flows = 30, .apart = true},
+	{.name = "mixed-freebsd", .fw = {L, L, F}, .fws = 3, .linuxes = 2, .flows = 30},
+	{.name = "mixed-openbsd", .fw = {L, L, O}, .fws = 3, .linuxes = 2, .flows = 30},
+	{.name = "linux-four", .fw = {L, L, L, L}, .fws = 4, .linuxes = 4, .flows = 25},
+	{.name = "linux-five", .fw = {L, L, L, L, L}, .fws = 5, .linuxes = 5, .flows = 20},
+	{.name = "both-pf", .fw = {L, F, O}, .fws = 3, .linuxes = 1, .flows = 25},
+	{.name = "five", .fw = {L, L, L, F, O}, .fws = 5, .linuxes = 3, .flows = 15},
 };
 
 static struct {
 	uint64_t fault_at, move_at, open_at;
-	uint64_t wire_until; /* what is wrong with the wire now */
-	uint64_t deaf_until, full_until;
-	int deaf, full; /* nodes, -1: none */
 	bool storm, moves;
 } plan;
 
@@ -44,260 +47,38 @@ const struct scenario *plan_scenario(const char *name)
 	return NULL;
 }
 
-/* ---- nodes ----------------------------------------------------------------------------- */
-
-static void node_up(struct fw *f)
+static bool has(enum fw_kind kind)
 {
-	f->up = f->link = true;
-	f->up_at = NEVER;
-	f->excuse = sim.now;
-	sim_trace("node %d is up", f->index);
-	if (f->kind == FW_LINUX)
-		lin_up(f);
-	else
-		pf_up(f);
+	for (unsigned i = 0; i < sim.scenario->fws; i++)
+		if (sim.scenario->fw[i] == kind)
+			return true;
+	return false;
 }
 
-static void node_down(struct fw *f, uint64_t until)
-{
-	sim_trace("node %d is down", f->index);
-	f->up = f->link = false;
-	f->up_at = until;
-	f->link_at = f->restart_at = NEVER;
-	if (f->kind == FW_LINUX)
-		lin_down(f);
-	else
-		pf_down(f);
-}
-
-static void node_link(struct fw *f, bool up)
-{
-	sim_trace("link of node %d is %s", f->index, up ? "up" : "down");
-	f->link = up;
-	if (f->kind == FW_LINUX)
-		lin_link(f);
-	else
-		pf_link(f);
-}
-
-static unsigned running(void)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < sim.fws; i++)
-		n += sim.fw[i].up;
-	return n;
-}
-
-static void move_somewhere(void)
+void plan_move(void)
 {
 	int to = (int)sim_below(sim.fws);
 
 	for (unsigned i = 0; i < sim.fws; i++, to = (to + 1) % (int)sim.fws)
-		if (to != sim.carrier && sim.fw[to].up) {
+		if (to != sim.carrier && fw_works(&sim.fw[to])) {
 			conn_move(to);
 			return;
 		}
 }
 
-/* ---- faults ---------------------------------------------------------------------------- */
-
-static void wire_fault(unsigned kind)
-{
-	struct wire *w = &sim.wire;
-	int a = (int)sim_below(sim.fws), b = (int)sim_below(sim.fws);
-
-	plan.wire_until = sim.now + S + sim_below(20 * S);
-	switch (kind) {
-	case FAULT_LOSS:
-		w->loss = 1 + (unsigned)sim_below(40);
-		break;
-	case FAULT_TWICE:
-		w->twice = 1 + (unsigned)sim_below(40);
-		break;
-	case FAULT_REORDER:
-		w->reorder = true;
-		w->jitter = (1 + sim_below(100)) * MS;
-		break;
-	case FAULT_DELAY:
-		w->delay = sim_below(300) * MS;
-		w->jitter = sim_below(100) * MS;
-		break;
-	default:
-		w->cut[a][b] = true;
-		if (sim_chance(70))
-			w->cut[b][a] = true;
-	}
-	sim_trace("wire: fault %x nodes %d %d", kind, a, b);
-}
-
-static void wire_good(void)
-{
-	sim.wire = (struct wire){0};
-	plan.wire_until = NEVER;
-	sim_trace("wire: good");
-}
-
-static void pf_fault(struct fw *f, unsigned kind)
-{
-	sim.trouble = sim.now;
-	if (kind == FAULT_NAME) {
-		f->pf->hostid = (uint32_t)sim_random() | 1;
-		sim_trace("node %d has a new creatorid", f->index);
-		return;
-	}
-	sim_trace("node %d flushes its states", f->index);
-	/* what nobody has seen passing elsewhere goes there, too */
-	for (unsigned i = 0; i < sim.fws; i++)
-		sim.fw[i].excuse = sim.now;
-	pfsync_flushed(f->pf);
-}
-
-static void node_fault(struct fw *f, unsigned kind)
-{
-	switch (kind) {
-	case FAULT_REBOOT:
-		if (running() < 2)
-			return;
-		if (sim.carrier == f->index)
-			move_somewhere();
-		node_down(f, sim.now + S + sim_below(30 * S));
-		break;
-	case FAULT_LINK:
-		if (f->link) {
-			node_link(f, false);
-			f->link_at = sim.now + MS + sim_below(20 * S);
-		}
-		break;
-	case FAULT_RESTART:
-		if (f->kind == FW_LINUX && f->lin->e) {
-			sim_trace("node %d: engine stops", f->index);
-			lin_stop(f);
-			f->restart_at = sim.now + MS + sim_below(sim_chance(80) ? 2 * S : 30 * S);
-		}
-		break;
-	case FAULT_OVERRUN:
-		if (f->kind == FW_LINUX && f->lin->e && plan.deaf < 0) {
-			sim_trace("node %d loses events", f->index);
-			f->lin->kernel.deaf = true;
-			plan.deaf = f->index;
-			plan.deaf_until = sim.now + sim_below(5 * S);
-		}
-		break;
-	case FAULT_FULL:
-		if (f->kind == FW_LINUX && plan.full < 0) {
-			sim_trace("table of node %d is full", f->index);
-			f->lin->kernel.most = f->lin->kernel.count ? f->lin->kernel.count : 1;
-			plan.full = f->index;
-			plan.full_until = sim.now + sim_below(10 * S);
-		}
-		break;
-	default:
-		if (f->kind != FW_LINUX)
-			pf_fault(f, kind);
-	}
-}
-
-static void some_fault(void)
-{
-	unsigned kind;
-	struct fw *f = &sim.fw[sim_below(sim.fws)];
-
-	do {
-		kind = 1u << sim_below(12);
-	} while (!(sim.faults & kind));
-	if (kind <= FAULT_CUT)
-		wire_fault(kind);
-	else if (f->up)
-		node_fault(f, kind);
-}
-
-/* Everything that is broken is mended now. */
-static void mend(void)
-{
-	plan.storm = false;
-	wire_good();
-	for (unsigned i = 0; i < sim.fws; i++) {
-		struct fw *f = &sim.fw[i];
-
-		if (f->up_at != NEVER)
-			f->up_at = sim.now;
-		if (f->link_at != NEVER)
-			f->link_at = sim.now;
-		if (f->restart_at != NEVER)
-			f->restart_at = sim.now;
-	}
-	plan.deaf_until = plan.full_until = sim.now;
-}
-
-static bool is_trouble(void)
-{
-	if (plan.wire_until != NEVER || plan.deaf >= 0 || plan.full >= 0)
-		return true;
-	for (unsigned i = 0; i < sim.fws; i++)
-		if (!sim.fw[i].up || !sim.fw[i].link ||
-		    (sim.fw[i].kind == FW_LINUX && !sim.fw[i].lin->e))
-			return true;
-	return false;
-}
-
 /* ---- time ------------------------------------------------------------------------------ */
-
-static void earlier(uint64_t *at, uint64_t when)
-{
-	if (when < *at)
-		*at = when;
-}
 
 uint64_t plan_next(void)
 {
-	uint64_t next = plan.wire_until;
+	uint64_t next = fault_next();
 
 	if (plan.storm)
-		earlier(&next, plan.fault_at);
+		sim_earlier(&next, plan.fault_at);
 	if (plan.moves)
-		earlier(&next, plan.move_at);
+		sim_earlier(&next, plan.move_at);
 	if (sim.opening)
-		earlier(&next, plan.open_at);
-	if (plan.deaf >= 0)
-		earlier(&next, plan.deaf_until);
-	if (plan.full >= 0)
-		earlier(&next, plan.full_until);
-	for (unsigned i = 0; i < sim.fws; i++) {
-		earlier(&next, sim.fw[i].up_at);
-		earlier(&next, sim.fw[i].link_at);
-		earlier(&next, sim.fw[i].restart_at);
-	}
+		sim_earlier(&next, plan.open_at);
 	return next;
-}
-
-static void nodes_due(void)
-{
-	for (unsigned i = 0; i < sim.fws; i++) {
-		struct fw *f = &sim.fw[i];
-
-		if (f->up_at <= sim.now)
-			node_up(f);
-		if (f->link_at <= sim.now) {
-			f->link_at = NEVER;
-			node_link(f, true);
-		}
-		if (f->restart_at <= sim.now) {
-			f->restart_at = NEVER;
-			sim_trace("node %d: engine starts", f->index);
-			lin_start(f);
-		}
-	}
-	if (plan.deaf >= 0 && plan.deaf_until <= sim.now) {
-		if (sim.fw[plan.deaf].lin->e)
-			sim.fw[plan.deaf].lin->kernel.deaf = false;
-		plan.deaf = -1;
-	}
-	if (plan.full >= 0 && plan.full_until <= sim.now) {
-		sim.fw[plan.full].lin->kernel.most = 0;
-		sim.fw[plan.full].excuse = sim.now; /* it may have dropped what was not assured */
-		plan.full = -1;
-	}
 }
 
 static size_t open_conns(void)
@@ -311,50 +92,82 @@ static size_t open_conns(void)
 
 void plan_due(void)
 {
-	bool trouble = is_trouble();
+	bool trouble = fault_is();
 
-	if (plan.wire_until <= sim.now)
-		wire_good();
-	nodes_due();
+	fault_due();
 	if (plan.storm && plan.fault_at <= sim.now) {
-		some_fault();
+		fault_some();
 		plan.fault_at = sim.now + S + sim_below(15 * S);
 	}
-	if (trouble || is_trouble())
+	if (trouble || fault_is())
 		sim.trouble = sim.now;
 	if (plan.moves && plan.move_at <= sim.now) {
-		move_somewhere();
+		plan_move();
 		plan.move_at = sim.now +
 			       (sim_chance(20) ? sim_below(2 * S) : S + sim_below(30 * S));
 	}
 	if (sim.opening && plan.open_at <= sim.now) {
-		if (open_conns() < sim.wanted && sim.fw[sim.carrier].up)
+		if (open_conns() < sim.wanted && fw_works(&sim.fw[sim.carrier]))
 			(void)conn_open();
 		plan.open_at = sim.now + (sim.scenario->churn ? 5 : 50) * MS + sim_below(300 * MS);
 	}
 }
 
-/* ---- the run --------------------------------------------------------------------------- */
+/* ---- what is drawn --------------------------------------------------------------------- */
+
+static void draw_timeouts(void)
+{
+	static const uint32_t established[] = {60, 60, 120, 600}, kernels[] = {300, 300, 90, 900};
+
+	timeouts_default(&sim.timeouts);
+	sim.established = established[sim_below(sim.faults ? 3 : 4)];
+	sim.timeouts.seconds[PFTM_TCP_ESTABLISHED] = sim.established;
+	sim.timeouts.seconds[PFTM_TCP_CLOSING] = 120;
+	sim.kernel_established = kernels[sim_below(4)];
+	if (sim_chance(15)) {
+		sim.timeouts.seconds[PFTM_UDP_MULTIPLE] = 30;
+		sim.timeouts.seconds[PFTM_UDP_SINGLE] = 20;
+		sim.timeouts.seconds[PFTM_UDP_FIRST] = 20;
+	}
+	sim.recovery = (sim.established + 40) * S;
+}
+
+static void draw_config(void)
+{
+	static const enum announce_from udp[] = {FROM_REPLIED, FROM_REPLIED, FROM_NEW,
+						 FROM_ASSURED};
+
+	/* version 6 tells all, a FreeBSD without states does not tell which one it is */
+	sim.auto_dialect = has(F) ? has(O) : has(O) && sim_chance(50);
+	sim.dialect = has(F)   ? DIALECT_FREEBSD_13
+		      : has(O) ? DIALECT_OPENBSD
+			       : (enum dialect_id)sim_below(DIALECT_COUNT);
+	sim.tcp = sim_chance(20) ? FROM_NEW : FROM_REPLIED;
+	sim.udp = udp[sim_below(4)];
+	sim.icmp = sim_chance(20) ? FROM_NEW : FROM_REPLIED;
+	sim.strict = (has(F) || has(O)) && sim_chance(20);
+	sim.takeover = sim_chance(15);
+	sim.max_states = sim_chance(3) ? 1 + (uint32_t)sim_below(20) : 0;
+	sim.bulk_rate = sim_chance(60) ? 20000 : 1000 + (uint32_t)sim_below(3000);
+}
 
 static void draw(void)
 {
-	static const uint32_t established[] = {60, 60, 120, 600};
-
 	memset(&plan, 0, sizeof(plan));
-	plan.wire_until = NEVER;
-	plan.deaf = plan.full = -1;
-	timeouts_default(&sim.timeouts);
-	sim.established = established[sim_below(4)];
+	fault_reset();
 	sim.faults = sim_chance(25) ? 0 : (unsigned)sim_random() & FAULT_ALL;
-	if (sim.faults)
-		sim.established = established[sim_below(3)];
-	sim.timeouts.seconds[PFTM_TCP_ESTABLISHED] = sim.established;
-	sim.timeouts.seconds[PFTM_TCP_CLOSING] = 120;
-	sim.recovery = (sim.established + 40) * S;
-	/* version 6 tells all, a FreeBSD without states does not tell which one it is */
-	sim.told_dialect = sim.scenario->fw[sim.scenario->fws - 1] != FW_OPENBSD || sim_chance(50);
+	draw_timeouts();
+	draw_config();
 	sim.wanted = 2 + (unsigned)sim_below(sim.scenario->flows);
+	sim_trace("faults %x, tcp.established %u (kernel %u), from tcp %d udp %d icmp %d%s%s%s, "
+		  "dialect %s, at most %u states",
+		  sim.faults, sim.established, sim.kernel_established, sim.tcp, sim.udp, sim.icmp,
+		  sim.strict ? ", strict" : "", sim.takeover ? ", takeover" : "",
+		  sim.tcp_strict ? ", tcp strict" : "",
+		  sim.auto_dialect ? "auto" : dialect_get(sim.dialect)->name, sim.max_states);
 }
+
+/* ---- the run --------------------------------------------------------------------------- */
 
 static void start(void)
 {
@@ -364,17 +177,17 @@ static void start(void)
 
 		*f = (struct fw){.index = (int)i, .kind = sim.scenario->fw[i]};
 		f->address = (struct address){.family = 4, .addr = {203, 0, 113, (uint8_t)(i + 1)}};
-		f->up_at = f->link_at = f->restart_at = NEVER;
+		f->up_at = f->link_at = f->restart_at = f->stalled_until = NEVER;
 		if (f->kind == FW_LINUX)
 			lin_init(f);
 		else
 			pf_init(f);
 	}
-	for (unsigned i = 0; i < sim.fws; i++)
-		node_up(&sim.fw[i]);
 	/* pf begins: what it says shows the engines its dialect */
 	sim.carrier = (int)sim.fws - 1;
 	sim.carrier_since = sim.trouble = sim.now;
+	for (unsigned i = 0; i < sim.fws; i++)
+		fault_node_up(&sim.fw[i]);
 }
 
 static void storm(void)
@@ -384,8 +197,9 @@ static void storm(void)
 	plan.fault_at = sim.now + 5 * S;
 	plan.move_at = sim.now + 10 * S;
 	sim_run(sim.now + 30 * S + sim_below(90 * S));
-	plan.moves = false;
-	mend();
+	plan.moves = plan.storm = false;
+	if (!sim.failed)
+		fault_mend();
 }
 
 static void calm(void)
@@ -396,6 +210,19 @@ static void calm(void)
 	check_everywhere();
 	check_bulks();
 	check_counters();
+}
+
+/* A daemon is killed and started again, while its kernel goes on. */
+static void restart(void)
+{
+	struct fw *f = &sim.fw[sim_below(sim.scenario->linuxes)];
+
+	if (sim.failed || f->kind != FW_LINUX || !f->lin->e)
+		return;
+	check_names_keep();
+	fault_kill(f, MS + sim_below(2 * S));
+	sim_run(sim.now + 8 * S);
+	check_names_kept();
 }
 
 static void moves(void)
@@ -410,15 +237,19 @@ static void moves(void)
 static void silence(void)
 {
 	uint64_t window = 60 * S;
+	uint32_t wait = 160, most = sim.established;
 
 	sim.opening = false;
 	for (size_t i = 0; i < sim.conns; i++)
 		sim.conn[i].ends_at = sim.conn[i].phase == CONN_OVER ? sim.conn[i].ends_at : NEVER;
-	/* what was closed has to be over, and a return must have shown itself */
-	sim_run(sim.now + (sim.hung		   ? 460
-			   : sim.established > 100 ? sim.established + 60
-						   : 160) *
-				  S);
+	/* what was closed, or hangs, has to be over, and a return must have shown itself */
+	if (most < sim.kernel_established)
+		most = sim.kernel_established;
+	if (sim.established > 100)
+		wait = sim.established + 60;
+	if (sim.hung || sim.faults)
+		wait = most + 160;
+	sim_run(sim.now + wait * S);
 	check_everywhere();
 	check_silence_begin();
 	sim_run(sim.now + window);
@@ -430,20 +261,22 @@ static void silence(void)
 /* The connections end, in good order or by falling silent. */
 static void finish(void)
 {
-	uint64_t packets;
+	uint64_t packets, most = sim.established;
 
 	for (size_t i = 0; i < sim.conns; i++)
 		if (sim.conn[i].phase != CONN_OVER && sim_chance(50))
 			sim.conn[i].ends_at = sim.now;
 	sim_run(sim.now + 20 * S);
 	sim.busy = false;
-	sim_run(sim.now + (sim.established > 300 ? 2 * sim.established : 2 * 300) * S + 150 * S);
+	if (most < sim.kernel_established)
+		most = sim.kernel_established;
+	sim_run(sim.now + (2 * most + 150) * S);
 	check_empty();
 	packets = sim.packets;
 	sim_run(sim.now + 100 * S);
 	/* a look for states that a pf withholds may be due still */
 	if (sim.packets - packets >
-	    (sim.fws > sim.scenario->linuxes ? 12 * sim.scenario->linuxes : 0))
+	    (sim.fws > sim.scenario->linuxes ? 12 * sim.scenario->linuxes * sim.fws : 0))
 		sim_fail(NULL, "%llu packets after everything has ended",
 			 (unsigned long long)(sim.packets - packets));
 	check_counters();
@@ -459,6 +292,7 @@ void plan_run(void)
 	for (int i = 0; i < 1 + (int)sim_below(2) && !sim.failed; i++) {
 		storm();
 		calm();
+		restart();
 		moves();
 	}
 	if (!sim.failed)

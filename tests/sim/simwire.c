@@ -166,8 +166,13 @@ void wire_step(void)
 		return;
 	}
 	f = &sim.fw[it.to];
+	if (f->stalled_until != NEVER && sim_chance(80)) { /* in its receive buffer */
+		it.at = sim.now + S;
+		put(it);
+		return;
+	}
 	sim_mix((uint64_t)it.from << 8 | (unsigned)it.to);
-	if (f->up && f->link) {
+	if (fw_works(f) && f->link) {
 		if (f->kind == FW_LINUX)
 			lin_receive(f, &sim.fw[it.from].address, it.load->data, it.load->len);
 		else
