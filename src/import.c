@@ -64,13 +64,14 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 	const struct pf_peer *in[2] = {src, dst};
 	struct half *half = &f->half[h];
 	bool numbers = half->flags & H_NUMBERS;
+	struct pf_peer known[2];
 	int stale = 0;
 
+	known_side(f, h, 0,
+		   &known[0]); /* before taking a side changes what is known of the other */
+	known_side(f, h, 1, &known[1]);
 	for (int side = 0; side < 2; side++) {
-		struct pf_peer known;
-
-		known_side(f, h, side, &known);
-		switch (merge_peer(f->proto, &known, numbers && !import_made_up(&known),
+		switch (merge_peer(f->proto, &known[side], numbers && !import_made_up(&known[side]),
 				   in[side])) {
 		case MERGE_STALE:
 			stale++;
@@ -166,11 +167,20 @@ static bool joins(const struct flow *f, const struct incoming *in)
 	return false;
 }
 
+/* It has the other half of the same making: pf and we ourselves name both in one go. */
+static bool is_mate(const struct flow *f, const struct incoming *in)
+{
+	const struct half *other = &f->half[!in->half];
+
+	return !(f->half[in->half].flags & H_PRESENT) && other->flags & H_PRESENT &&
+	       other->node.word == in->s->creatorid && in->s->id - other->id + 1 <= 2;
+}
+
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
  * one that lacks it. */
 static struct flow *find_flow(const struct engine *e, const struct incoming *in, bool *crowded)
 {
-	struct flow *f = NULL, *lacking = NULL, *first = NULL;
+	struct flow *f = NULL, *lacking = NULL, *first = NULL, *mate = NULL;
 	int n = 0;
 
 	*crowded = false;
@@ -185,10 +195,14 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in,
 			return f;
 		if (!first)
 			first = f;
+		if (is_mate(f, in))
+			mate = f;
 		if (!(f->half[in->half].flags & H_PRESENT) &&
 		    (!lacking || (shows_same(f, in) && !shows_same(lacking, in))))
 			lacking = f;
 	}
+	if (mate)
+		return mate;
 	if (lacking || !first)
 		return lacking;
 	/* another connection of the same middle, unless the creator itself has made the half anew,

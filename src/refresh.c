@@ -18,8 +18,9 @@ enum {
 	RETRY = 50,	/* ds until a flow that could not be installed is tried again */
 	STEP_MIN = 100, /* ds between two looks at a young flow */
 	STEP_MAX = 6000,
-	DUE_MAX = 2048, /* timers served in one call */
-	SLACK = 20,	/* ds; the kernel tells whole seconds */
+	DUE_MAX = 2048,	   /* timers served in one call */
+	UNKNOWN = 1 << 26, /* an expiry further off is none: see failed() of commit.c */
+	SLACK = 20,	   /* ds; the kernel tells whole seconds */
 };
 
 /*
@@ -161,8 +162,9 @@ static void probe(struct engine *e, struct flow **flow, size_t n)
 /* An entry that lasts until then has its time from the kernel: more than we ever write. */
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires)
 {
-	return f->flags & F_KERNEL &&
-	       (int32_t)(expires - e->ds) > (int32_t)timeout_ds(e, f) + SLACK;
+	int32_t left = (int32_t)(expires - e->ds);
+
+	return f->flags & F_KERNEL && left > (int32_t)timeout_ds(e, f) + SLACK && left < UNKNOWN;
 }
 
 /*

@@ -180,14 +180,15 @@ static const char *promise(const struct conn *c)
 
 	if (c->phase != CONN_OPEN || !o)
 		return NULL;
+	if (f->kind != FW_LINUX && check_both_kinds())
+		return NULL;
 	if (f == o && c->seen[f->index] > sim.carrier_since)
 		return "passed here before"; /* nobody may take it away, whatever is lost */
 	if (c->owner_since > since)
 		since = c->owner_since;
 	if (sim.max_states || sim.carrier_since < since + conn_told_after(c, o))
 		return NULL;
-	if (conn_passed_both(c) || (f->kind != FW_LINUX && check_both_kinds()) ||
-	    (f->kind != FW_LINUX && o->kind != FW_LINUX && f->kind != o->kind))
+	if (conn_passed_both(c))
 		return NULL;
 	return "was told before it moved";
 }
