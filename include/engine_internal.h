@@ -26,8 +26,10 @@
 enum {
 	PACKET_MAX = 9000 - 20, /* payload of the largest packet that is built */
 	QUEUE_IDS = 128,	/* acknowledgements and requests per link until they are sent */
-	PEERS_MAX = 256,
+	PEERS_MAX = 255,
 	NAMES_MAX = 254,
+	NAMES_PEERS =
+		222, /* of these may be told by peers: there are few, but any can be made up */
 	IFNAME_ASKED = 255,	     /* "all", and not to be asked again */
 	TICK_NS = 100 * 1000 * 1000, /* ds: a tenth of a second */
 };
@@ -49,6 +51,13 @@ struct bulk_answer {
 	uint64_t cursor, next_at;
 };
 
+/* A bucket that holds burst things and is refilled by one each step: time up to which it is used
+ * up.
+ */
+struct bucket {
+	uint64_t at;
+};
+
 struct link {
 	struct link_config config;
 	bool up;
@@ -65,6 +74,8 @@ struct link {
 	uint64_t retry_at, retry_every; /* of a request that failed */
 	bool ever_synced, bulk_failed;
 	struct bulk_answer answer;
+	struct bucket answers, states; /* bulk answers, and states that were asked for */
+	struct bucket greetings;       /* requests to peers that appear while one is under way */
 	struct ids acks, requests;
 	uint64_t packets_in, packets_out;
 };
@@ -85,7 +96,6 @@ struct peer {
 	struct address addr;
 	const struct dialect *dialect;
 	uint8_t version;
-	uint8_t number; /* 1 to 255, by which a flow names it */
 	uint32_t hostid[4];
 	uint64_t first, returned, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */
@@ -93,10 +103,10 @@ struct peer {
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
 	uint64_t answers_until;			  /* a bulk update, to us or to another */
-	uint64_t rate_at;   /* import.max-rate: time up to which it is used up */
-	uint64_t wanted_at; /* when it last told a flow that was new */
-	uint16_t place;	    /* in engine.place */
-	uint32_t held;	    /* flows that count for it */
+	struct bucket rate;			  /* import.max-rate */
+	uint64_t wanted_at;			  /* when it last told a flow that was new */
+	uint8_t place;				  /* 1 to PEERS_MAX, in engine.place */
+	uint32_t held;				  /* flows that count for it */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -126,9 +136,8 @@ struct engine {
 	struct link link[ENGINE_LINKS_MAX];
 	size_t links;
 	struct list peers;
-	struct peer *place[PEERS_MAX];
+	struct peer *place[PEERS_MAX + 1];
 	size_t peer_count;
-	uint8_t peer_number; /* the last one that was given */
 	struct address *own;
 	size_t owns;
 	bool nat_chain;
@@ -153,12 +162,17 @@ struct engine {
 	uint64_t flush_at;
 	uint64_t tokens_at; /* live states may be sent up to this time's worth */
 	/* walk */
-	unsigned walk;
+	unsigned walk, walk_next; /* the one under way, and what comes behind it */
 	uint64_t walk_cursor, walk_at;
+	unsigned walk_asked; /* by peers: from walk_asked_at on */
+	uint64_t walk_asked_at;
+	struct bucket walks;
 	struct {
 		uint32_t creatorid, ds;
 	} cleared[CLEARS_MAX]; /* what WALK_CLEAR is after */
 	size_t clears;
+	uint32_t clear_ds;
+	size_t clear_work; /* records looked at at once in this tenth of a second */
 	struct refused refused[REFUSED_MAX];
 	/* kernel writes of this call */
 	struct kernel_op op[ENGINE_BATCH];
@@ -185,7 +199,9 @@ void engine_note_flow(struct engine *e, enum engine_note kind, const struct flow
 void engine_forget(struct engine *e, struct flow *f); /* silently, out of everything */
 void engine_end(struct engine *e, struct flow *f);    /* with DEL_C to who was told */
 void engine_wake(uint64_t *at, uint64_t when);	      /* *at = earlier of both */
-uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN]);
+uint64_t engine_bucket_at(struct bucket *b, uint64_t now, uint64_t step, unsigned burst);
+bool engine_bucket(struct bucket *b, uint64_t now, uint64_t step, unsigned burst);
+uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN], size_t most);
 uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
 
 /* announce.c */
@@ -244,6 +260,8 @@ bool bulk_idle(const struct engine *e);
 void bulk_run(struct engine *e);
 uint64_t bulk_next(const struct engine *e);
 void bulk_walk(struct engine *e, unsigned what);
+void bulk_walk_asked(struct engine *e, unsigned what);
+bool bulk_walks(const struct engine *e, unsigned what);
 void bulk_decide(struct engine *e);
 
 /* commit.c */

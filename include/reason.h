@@ -47,6 +47,8 @@
 	X(PEER_MAX_STATES, "peer-max-states",                                                      \
 	  "state beyond what one peer may have of import.max-states")                              \
 	X(MAX_RATE, "max-rate", "state beyond import.max-rate")                                    \
+	X(IFNAMES, "interface-names",                                                              \
+	  "interface name of a state beyond those that are remembered; taken as all")              \
 	X(PEERS, "peers", "peer forgotten because there are too many")                             \
 	X(KEY_CLASH, "key-clash", "state that contradicts a flow which lives here")                \
 	X(OTHER_NAME, "other-name", "state under a second name for a flow that has one already")   \
@@ -57,6 +59,9 @@
 	X(LIVE_DELETE, "live-delete", "deletion of a flow that is alive here; told again")         \
 	X(OTHER_DELETE, "other-delete",                                                            \
 	  "deletion by another peer than the one that carries the flow; not obeyed")               \
+	X(REQUEST_RATE, "request-rate",                                                            \
+	  "request for a state beyond those answered in a second; not answered")                   \
+	X(CLEARS, "clears", "CLR beyond those that are worked on already")                         \
 	X(CLR_INTERFACE, "clear-interface", "CLR with an interface name; not obeyed")              \
 	X(TDB_IGNORED, "tdb", "IPsec counter message; not for us")                                 \
 	X(BUS_IGNORED, "bus", "bulk status that nothing here waits for")                           \

@@ -86,8 +86,8 @@ struct flow {
 	uint8_t wscale;	   /* original low nibble, reply high nibble */
 	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
 	uint8_t peer_link; /* where it was told */
-	uint16_t place;	   /* F_REMOTE: of the peer that it counts for */
-	uint8_t carrier;   /* number of the peer that said so last; 0: none did */
+	uint8_t place;	   /* F_REMOTE: of the peer that it counts for */
+	uint8_t carrier;   /* place of the peer that said so last; 0: none did */
 	uint8_t again;	   /* times that our carrying it is said once more */
 	uint8_t ends[];	   /* four times address and port, network order */
 };
@@ -145,6 +145,9 @@ static inline int half_index(const struct half *h)
 
 /* Made when first needed; NULL when memory is out. */
 struct flow_extra *flow_extra(struct flow *f);
+
+/* Records in use and free ones: what a walk has to look at. */
+size_t table_records(const struct table *t);
 
 /* The record at or behind *cursor, and the cursor moved behind it; NULL at the end. */
 struct flow *table_walk(const struct table *t, uint64_t *cursor);

@@ -227,8 +227,8 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 	memset(name, 0, sizeof(name));
 	if (!e->ops.interfaces(e->ctx, t, name))
 		return;
-	f->half[HALF_IN].ifname = engine_intern(e, name[0]);
-	f->half[HALF_OUT].ifname = engine_intern(e, name[1]);
+	f->half[HALF_IN].ifname = engine_intern(e, name[0], NAMES_MAX);
+	f->half[HALF_OUT].ifname = engine_intern(e, name[1], NAMES_MAX);
 	if (!f->half[HALF_IN].ifname)
 		f->half[HALF_IN].ifname = IFNAME_ASKED;
 }

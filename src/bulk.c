@@ -20,6 +20,10 @@ enum {
 	RETRY_S = 60, /* after a request that failed, while peers are heard; then ever longer */
 	RETRY_MAX_S = 3600,
 	RETRY_TRIES = 3,
+
+	/* What peers ask for again and again is done so often at once, then once a second. */
+	ASKED_BURST = 5,
+	GREETINGS_BURST = 20,
 };
 
 /* ---- asking ---------------------------------------------------------------------------- */
@@ -96,10 +100,12 @@ void bulk_ask(struct engine *e, struct link *l, bool now)
 /* A peer is there that was not: it has not heard what we asked before. */
 void bulk_on_peer(struct engine *e, struct link *l)
 {
-	if (l->bulk == BULK_ASKED && l->up && l->asked_at != e->now)
-		send_request(e, l);
-	else
+	if (l->bulk == BULK_ASKED && l->up && l->asked_at != e->now) {
+		if (engine_bucket(&l->greetings, e->now, NS_PER_S, GREETINGS_BURST))
+			send_request(e, l);
+	} else {
 		bulk_ask(e, l, false);
+	}
 }
 
 /* No bulk answer is under way to us, but for one that was asked for in vain twice already. */
@@ -243,12 +249,13 @@ void bulk_on_request(struct engine *e, struct link *l)
 		bulk_ask(e, l, false);
 	else if (l->bulk == BULK_ASKED && l->tries > 2)
 		l->tries = 2; /* now there is somebody who will answer */
-	if (a->active && a->started) {
-		a->again = true;
+	if (a->active) {
+		a->again = a->started;
 		return;
 	}
-	*a = (struct bulk_answer){.active = true, .next_at = e->now};
-	bulk_walk(e, WALK_REPLACE); /* it may still hold what it had: see retell() */
+	*a = (struct bulk_answer){
+		.active = true,
+		.next_at = engine_bucket_at(&l->answers, e->now, NS_PER_S, ASKED_BURST)};
 }
 
 static void put_bus(struct engine *e, unsigned link, struct builder *b, uint8_t status)
@@ -313,6 +320,8 @@ static void answer_run(struct engine *e, struct link *l)
 	 * together must not wait for each other */
 	if (!a->active || e->now < a->next_at || !l->up)
 		return;
+	if (!a->started) /* who asks may still hold what it had: see retell() */
+		bulk_walk_asked(e, WALK_REPLACE);
 	for (int d = 0; d < DIALECT_COUNT; d++)
 		if (l->dialects & 1u << d &&
 		    portion_flows(l, dialect_get((enum dialect_id)d)) < want)
@@ -353,11 +362,33 @@ static void answer_run(struct engine *e, struct link *l)
 
 /* ---- walks ----------------------------------------------------------------------------- */
 
+/* Begins at once, or when the one under way is over: that one is never begun anew. */
 void bulk_walk(struct engine *e, unsigned what)
 {
-	e->walk |= what;
+	if (e->walk) {
+		e->walk_next |= what;
+		return;
+	}
+	e->walk = what;
 	e->walk_cursor = 0;
 	e->walk_at = e->now;
+}
+
+/* The same for what a peer can bring about by a packet: not as often as it likes. */
+void bulk_walk_asked(struct engine *e, unsigned what)
+{
+	if (!e->walk_asked)
+		e->walk_asked_at = engine_bucket_at(&e->walks, e->now, NS_PER_S, ASKED_BURST);
+	e->walk_asked |= what;
+	if (e->walk_asked_at > e->now)
+		return;
+	bulk_walk(e, e->walk_asked);
+	e->walk_asked = 0;
+}
+
+bool bulk_walks(const struct engine *e, unsigned what)
+{
+	return (e->walk | e->walk_next | e->walk_asked) & what;
 }
 
 /* Live flows again. Their states that pf tracked strictly have grown stale: replaced once more. */
@@ -408,6 +439,10 @@ static void walk_flow(struct engine *e, struct flow *f)
 
 static void walk_run(struct engine *e)
 {
+	if (e->walk_asked && e->now >= e->walk_asked_at) {
+		bulk_walk(e, e->walk_asked);
+		e->walk_asked = 0;
+	}
 	if (!e->walk || e->now < e->walk_at)
 		return;
 	if (e->queued > 4 * WALK_FLOWS) { /* the queue leaves at its own pace */
@@ -419,7 +454,8 @@ static void walk_run(struct engine *e)
 
 		if (!f) {
 			e->walk = 0;
-			e->walk_at = NEVER;
+			bulk_walk(e, e->walk_next);
+			e->walk_next = 0;
 			break;
 		}
 		walk_flow(e, f);
@@ -466,6 +502,8 @@ uint64_t bulk_next(const struct engine *e)
 
 	if (e->undecided && e->first_dump_done)
 		engine_wake(&next, e->decide_at);
+	if (e->walk_asked)
+		engine_wake(&next, e->walk_asked_at);
 	for (size_t i = 0; i < e->links; i++) {
 		const struct link *l = &e->link[i];
 

@@ -56,6 +56,24 @@ void engine_wake(uint64_t *at, uint64_t when)
 		*at = when;
 }
 
+/* Takes one out of a bucket, in advance if it is empty; when it may be used. */
+uint64_t engine_bucket_at(struct bucket *b, uint64_t now, uint64_t step, unsigned burst)
+{
+	uint64_t may;
+
+	if (b->at + burst * step < now)
+		b->at = now - burst * step;
+	may = b->at < now ? now : b->at;
+	b->at += step;
+	return may;
+}
+
+/* The same now or not at all. */
+bool engine_bucket(struct bucket *b, uint64_t now, uint64_t step, unsigned burst)
+{
+	return b->at < now && engine_bucket_at(b, now, step, burst) == now;
+}
+
 uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns)
 {
 	/* away from zero, so that "long ago" has room before the start */
@@ -68,7 +86,7 @@ static uint64_t ds_to_ns(const struct engine *e, uint32_t ds)
 }
 
 /* Number of an interface name, 0 ("all") for what is empty, or when there are too many. */
-uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN])
+uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN], size_t most)
 {
 	char whole[PF_IFNAME_LEN] = {0};
 
@@ -78,8 +96,10 @@ uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN])
 	for (size_t i = 0; i < e->name_count; i++)
 		if (!memcmp(e->names[i], whole, sizeof(whole)))
 			return (uint8_t)i;
-	if (e->name_count == NAMES_MAX)
+	if (e->name_count >= most) {
+		e->counters.refused[R_IFNAMES]++;
 		return 0;
+	}
 	memcpy(e->names[e->name_count], whole, sizeof(whole));
 	return (uint8_t)e->name_count++;
 }
@@ -179,7 +199,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	e->undecided = true;
 	e->decide_at = now + DECIDE_S * NS_PER_S;
 	e->dump_at = now;
-	e->flush_at = e->walk_at = NEVER;
+	e->flush_at = e->walk_at = e->walk_asked_at = NEVER;
 	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++)
 		e->link[i].bulk_at = NEVER;
 	configure(e, config);
@@ -286,7 +306,7 @@ void engine_on_nat_chain(struct engine *e, bool present)
 static void dump_run(struct engine *e)
 {
 	/* the marks of a dump are needed until everything was swept by them */
-	if (e->dumping || e->walk & WALK_SWEEP || e->now < e->dump_at)
+	if (e->dumping || bulk_walks(e, WALK_SWEEP) || e->now < e->dump_at)
 		return;
 	e->dumping = true;
 	memset(e->gone, 0, sizeof(e->gone));
@@ -318,7 +338,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	engine_wake(&next, e->move != MOVE_NONE ? e->now : NEVER);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
-	if (!e->dumping && !(e->walk & WALK_SWEEP))
+	if (!e->dumping && !bulk_walks(e, WALK_SWEEP))
 		engine_wake(&next, e->dump_at);
 	return next;
 }

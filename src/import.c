@@ -324,7 +324,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
-	half->ifname = engine_intern(e, in->s->ifname);
+	half->ifname = engine_intern(e, in->s->ifname, NAMES_PEERS);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
@@ -358,7 +358,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 void import_word(struct engine *e, const struct peer *p, struct flow *f)
 {
 	f->heard = e->ds;
-	f->carrier = p->number;
+	f->carrier = p->place;
 	f->again = 0;
 	if (!(f->flags & F_LIVE)) {
 		if (refresh_own_timeout(e, f, f->expires))

@@ -33,10 +33,8 @@ static struct peer *replace_one(struct engine *e)
 	e->counters.refused[R_PEERS]++;
 	list_remove(&least->node);
 	old = *least;
-	*least = (struct peer){.place = old.place,
-			       .held = old.held,
-			       .wanted_at = old.wanted_at,
-			       .rate_at = old.rate_at};
+	*least = (struct peer){
+		.place = old.place, .held = old.held, .wanted_at = old.wanted_at, .rate = old.rate};
 	return least;
 }
 
@@ -46,8 +44,8 @@ static struct peer *one_more(struct engine *e)
 
 	if (!p)
 		return NULL;
-	p->place = (uint16_t)e->peer_count;
-	e->place[e->peer_count++] = p;
+	p->place = (uint8_t)++e->peer_count;
+	e->place[p->place] = p;
 	return p;
 }
 
@@ -67,7 +65,6 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 		return NULL;
 	p->link = link;
 	p->addr = *addr;
-	p->number = ++e->peer_number ? e->peer_number : ++e->peer_number;
 	p->look_every = LOOK_LEAST_S * NS_PER_S;
 	p->gone_after = GONE_S * NS_PER_S;
 	list_append(&e->peers, &p->node);
@@ -135,25 +132,16 @@ void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout)
 			spoken |= 1u << other->dialect->id;
 	}
 	if (spoken & ~l->dialects) /* it could not understand what was told so far */
-		bulk_walk(e, WALK_RETELL);
+		bulk_walk_asked(e, WALK_RETELL);
 	l->dialects = spoken;
 }
 
 /* import.max-rate: a bucket of RATE_BURST states. */
 bool peer_rate_ok(struct engine *e, struct peer *p)
 {
-	uint64_t step, burst;
+	uint32_t rate = e->config.max_rate;
 
-	if (!e->config.max_rate)
-		return true;
-	step = NS_PER_S / e->config.max_rate;
-	burst = step * RATE_BURST;
-	if (p->rate_at + burst < e->now)
-		p->rate_at = e->now - burst;
-	if (p->rate_at >= e->now)
-		return false;
-	p->rate_at += step;
-	return true;
+	return !rate || engine_bucket(&p->rate, e->now, NS_PER_S / rate, RATE_BURST);
 }
 
 /* How many flows a peer may have: as many as each other one that has told new ones lately. */

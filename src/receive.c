@@ -12,7 +12,9 @@
 enum {
 	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
 	CARRIED_DS = 600,      /* how long it counts that a peer has said that it carries a flow */
-	CLEAR_AT_ONCE = 10000, /* flows */
+	CLEAR_AT_ONCE = 10000, /* records, in a tenth of a second */
+	ANSWER_RATE = 20000,   /* states that were asked for, in a second and link */
+	ANSWER_BURST = 2000,
 };
 
 /* ---- the other messages ---------------------------------------------------------------- */
@@ -99,6 +101,9 @@ static enum reason take_request(struct engine *e, struct link *l, const struct m
 	half = table_find_half(&e->table, m->id, m->creatorid);
 	if (!half)
 		return R_UNKNOWN_REQUEST;
+	/* twenty times as long as the request: what lives here must not wait behind it */
+	if (!engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))
+		return R_REQUEST_RATE;
 	sendq_pend(e, half_flow(half), half_index(half), PEND_UPD);
 	sendq_urgent(e);
 	return R_NONE;
@@ -144,7 +149,7 @@ static bool carried_elsewhere(const struct engine *e, const struct peer *p, cons
 {
 	const struct flow *f = half_flow((struct half *)(uintptr_t)half);
 
-	return f->carrier && f->carrier != p->number && !half_closed(f, half_index(half)) &&
+	return f->carrier && f->carrier != p->place && !half_closed(f, half_index(half)) &&
 	       e->ds - f->heard < CARRIED_DS;
 }
 
@@ -156,39 +161,6 @@ static enum reason take_delete(struct engine *e, const struct peer *p, uint64_t 
 	if (!half)
 		return R_UNKNOWN_DELETE;
 	return carried_elsewhere(e, p, half) ? R_OTHER_DELETE : delete_half(e, half);
-}
-
-/*
- * Everything of one creator goes, what lives here excepted, in a walk. A CLR that names an
- * interface is not obeyed: the kinds of pf do not agree on what it covers, and a wrong guess
- * deletes live flows.
- */
-static enum reason take_clr(struct engine *e, const struct msg_clr *m)
-{
-	if (m->ifname[0] && strncmp(m->ifname, "all", PF_IFNAME_LEN))
-		return R_CLR_INTERFACE;
-	if (!m->creatorid)
-		return R_CREATOR_ZERO;
-	if (!(e->walk & WALK_CLEAR))
-		e->clears = 0;
-	if (e->clears == CLEARS_MAX)
-		return R_NO_MEMORY;
-	e->cleared[e->clears].creatorid = m->creatorid;
-	e->cleared[e->clears++].ds = e->ds;
-	/* at once where that is little work: what is told right behind it is new, and time is kept
-	 * in tenths of a second */
-	if (e->table.flows <= CLEAR_AT_ONCE) {
-		uint64_t cursor = 0;
-		struct flow *f;
-
-		while ((f = table_walk(&e->table, &cursor)))
-			receive_clear(e, f);
-		e->clears--;
-	}
-	/* pfctl -F states empties the whole table of the peer, of which it names only its own part
-	 */
-	bulk_walk(e, WALK_CLEAR | WALK_RETELL);
-	return R_NONE;
 }
 
 static bool is_cleared(const struct engine *e, const struct flow *f, const struct half *half)
@@ -209,6 +181,56 @@ void receive_clear(struct engine *e, struct flow *f)
 		if (is_cleared(e, f, &f->half[h]) && delete_half(e, &f->half[h]) == R_NONE && last)
 			return;
 	}
+}
+
+/*
+ * At once where that is little work: what is told right behind a CLR is new, and time is kept in
+ * tenths of a second.
+ */
+static void clear_at_once(struct engine *e)
+{
+	uint64_t cursor = 0;
+	struct flow *f;
+
+	if (e->clear_ds != e->ds)
+		e->clear_work = 0;
+	e->clear_ds = e->ds;
+	if (e->clear_work + table_records(&e->table) > CLEAR_AT_ONCE)
+		return;
+	e->clear_work += table_records(&e->table);
+	while ((f = table_walk(&e->table, &cursor)))
+		receive_clear(e, f);
+	e->clears = 0;
+}
+
+/*
+ * Everything of one creator goes, what lives here excepted, in a walk. A CLR that names an
+ * interface is not obeyed: the kinds of pf do not agree on what it covers, and a wrong guess
+ * deletes live flows.
+ */
+static enum reason take_clr(struct engine *e, const struct msg_clr *m)
+{
+	size_t i;
+
+	if (m->ifname[0] && strncmp(m->ifname, "all", PF_IFNAME_LEN))
+		return R_CLR_INTERFACE;
+	if (!m->creatorid)
+		return R_CREATOR_ZERO;
+	if (!bulk_walks(e, WALK_CLEAR))
+		e->clears = 0;
+	for (i = 0; i < e->clears && e->cleared[i].creatorid != m->creatorid; i++)
+		;
+	if (i == CLEARS_MAX)
+		return R_CLEARS;
+	e->cleared[i].creatorid = m->creatorid;
+	e->cleared[i].ds = e->ds;
+	if (i == e->clears)
+		e->clears++;
+	clear_at_once(e);
+	/* pfctl -F states empties the whole table of the peer, of which it names only its own part
+	 */
+	bulk_walk_asked(e, WALK_CLEAR | WALK_RETELL);
+	return R_NONE;
 }
 
 /* ---- sections and packets -------------------------------------------------------------- */
@@ -386,7 +408,7 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 		engine_note(e, &(struct note){.kind = NOTE_PEER_APPEARED,
 					      .link = (int)link,
 					      .peer = &p->addr});
-		bulk_walk(e, WALK_REPLACE);
+		bulk_walk_asked(e, WALK_REPLACE);
 	}
 	if (packet.version == PFSYNC_VERSION_OPENBSD) /* one layout has that version */
 		peer_dialect(e, p, LAYOUT_OPENBSD);

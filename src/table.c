@@ -348,6 +348,11 @@ struct flow_extra *flow_extra(struct flow *f)
 	return f->extra;
 }
 
+size_t table_records(const struct table *t)
+{
+	return t->slab[0].used + t->slab[1].used;
+}
+
 struct flow *table_walk(const struct table *t, uint64_t *cursor)
 {
 	size_t first = t->slab[0].used;
