@@ -196,6 +196,8 @@ static void op_kernel(void *ctx, struct kernel_op *ops, size_t count)
 			break;
 		case KERNEL_GET:
 			m = find_way(n, &op->entry.tuples, ORIG_SRC);
+			if (m && m->expires <= n->now) /* not shown any more */
+				m = NULL;
 			op->error = m ? 0 : ENOENT;
 			if (m) {
 				op->entry = seen(n, m);
@@ -414,7 +416,7 @@ static void give_dump(struct node *n)
 	for (size_t i = 0; i < n->entries; i++) {
 		struct kernel_entry k;
 
-		if (!n->entry[i].used)
+		if (!n->entry[i].used || n->entry[i].expires <= n->now)
 			continue;
 		k = seen(n, &n->entry[i]);
 		engine_on_dump(n->e, &k, n->now);
