@@ -20,6 +20,15 @@ static bool timeout_good(const struct dialect *d, uint8_t index)
 	return index <= PFTM_OTHER_MULTIPLE || index >= PFTM_SCTP_FIRST;
 }
 
+/* A FreeBSD 14 or 15 never forgets a state that has more time left than its timeout. */
+static bool expire_good(const struct pf_state *s)
+{
+	struct timeouts t;
+
+	timeouts_default(&t);
+	return s->expire <= timeout_seconds(&t, s->timeout);
+}
+
 static const char *peer_wrong(const struct pf_peer *p)
 {
 	if (p->state > PF_PEER_STATE_MAX)
@@ -49,10 +58,13 @@ static const char *family_wrong(const struct dialect *d, const struct pf_state *
 
 static const char *routing_wrong(const struct pf_state *s)
 {
+	static const uint8_t no_address[16];
+
 	for (int i = 0; i < 2; i++)
 		if (s->rtableid[i] != -1 && s->rtableid[i] != 0)
 			return "routing table other than the default";
-	if (s->rt || s->rt_af || s->rt_ifname[0])
+	if (s->rt || s->rt_af || s->rt_ifname[0] ||
+	    memcmp(s->rt_addr, no_address, sizeof(no_address)) != 0)
 		return "route-to";
 	if (s->qid || s->pqid || s->dnpipe || s->dnrpipe)
 		return "queue or pipe";
@@ -84,6 +96,8 @@ static const char *state_wrong(const struct dialect *d, const struct pf_state *s
 		return "rule number other than -1";
 	if (!timeout_good(d, s->timeout))
 		return "timeout index that no state has";
+	if (!expire_good(s))
+		return "more time left than the whole timeout";
 	if (s->state_flags & ~(unsigned)(PF_FLAG_SLOPPY | PF_FLAG_ACK))
 		return "state flags beyond sloppy and ack";
 	return NULL;

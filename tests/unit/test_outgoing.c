@@ -5,6 +5,7 @@
 #include "outgoing.h"
 #include "sample.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 enum { BUF = 4096, HEAD = PFSYNC_HEADER_LEN + PFSYNC_SUBHEADER_LEN };
@@ -45,88 +46,75 @@ static void test_good(void)
 		}
 }
 
-/* Each row changes one thing of a good state; the judge must say so, in every dialect. */
+#define ONLY(layout) (1u << (layout))
+#define ALL	     UINT_MAX
+
+/* What changes one thing of a good state, by the layouts that tell it. */
+#define FAULTS(X)                                                                                  \
+	X(bad_id, ALL, s->id = 0)                                                                  \
+	X(bad_creatorid, ALL, s->creatorid = 0)                                                    \
+	X(bad_family, ALL, s->af = 10)                                                             \
+	X(bad_direction, ALL, s->direction = PF_INOUT)                                             \
+	X(bad_rule, ALL, s->rule = 0)                                                              \
+	X(bad_anchor, ALL, s->anchor = 0)                                                          \
+	X(bad_nat_rule, ALL, s->nat_rule = 1)                                                      \
+	X(bad_source_state, ALL, s->src.state = 13)                                                \
+	X(bad_destination_state, ALL, s->dst.state = 13)                                           \
+	X(bad_scrub_flag_of_the_source, ALL, s->src.scrub_flag = 2)                                \
+	X(bad_scrub_flag_of_the_destination, ALL, s->dst.scrub_flag = 255)                         \
+	X(bad_timeout_14, ALL, s->timeout = 14)                                                    \
+	X(bad_timeout_25, ALL, s->timeout = 25)                                                    \
+	X(bad_expire, ALL, s->expire = 86401)                                                      \
+	X(bad_flags, ALL, s->state_flags = 0x08)                                                   \
+	X(bad_empty_ifname, ALL, memset(s->ifname, 0, sizeof(s->ifname)))                          \
+	X(bad_ifname_without_NUL, ALL, memset(s->ifname, 'x', sizeof(s->ifname)))                  \
+	X(bad_rt_addr, ALL, s->rt_addr[15] = 1)                                                    \
+	X(bad_rt, ~ONLY(LAYOUT_1301), s->rt = 1)                                                   \
+	X(bad_rtableid, ~ONLY(LAYOUT_1301), s->rtableid[0] = 3)                                    \
+	X(bad_second_rtableid, ONLY(LAYOUT_OPENBSD), s->rtableid[1] = 3)                           \
+	X(bad_rt_ifname, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->rt_ifname[0] = 'e')             \
+	X(bad_qid, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->qid = 1)                              \
+	X(bad_pqid, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->pqid = 1)                            \
+	X(bad_dnpipe, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->dnpipe = 1)                        \
+	X(bad_dnrpipe, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->dnrpipe = 1)                      \
+	X(bad_orig_ifname_without_NUL, ONLY(LAYOUT_1500),                                          \
+	  memset(s->orig_ifname, 'x', sizeof(s->orig_ifname)))                                     \
+	X(bad_tag_without_NUL, ONLY(LAYOUT_1500), memset(s->tag, 'x', sizeof(s->tag)))             \
+	X(bad_stack_proto, ONLY(LAYOUT_1500), s->stack_proto = 17)                                 \
+	X(bad_stack_af, ONLY(LAYOUT_1500) | ONLY(LAYOUT_OPENBSD), s->stack_af = 6)
+
+#define X(name, layouts, change)                                                                   \
+	static void name(struct pf_state *s)                                                       \
+	{                                                                                          \
+		change;                                                                            \
+	}
+FAULTS(X)
+#undef X
+
+static const struct fault {
+	const char *name;
+	unsigned layouts;
+	void (*change)(struct pf_state *s);
+} faults[] = {
+#define X(name, layouts, change) {#name, layouts, name},
+	FAULTS(X)
+#undef X
+};
+
+/* The judge finds each one, in every dialect that has the field. */
 static void test_bad_states(void)
 {
-	static const char *const names[] = {"id",
-					    "creatorid",
-					    "family",
-					    "direction",
-					    "rule",
-					    "anchor",
-					    "nat_rule",
-					    "peer state",
-					    "timeout 14",
-					    "timeout 25",
-					    "flags",
-					    "empty ifname",
-					    "ifname without NUL",
-					    "rt",
-					    "rtableid",
-					    "dst state"};
-
 	for (int i = 0; i < DIALECT_COUNT; i++)
-		for (size_t bad = 0; bad < sizeof(names) / sizeof(names[0]); bad++) {
+		for (size_t bad = 0; bad < sizeof(faults) / sizeof(faults[0]); bad++) {
 			const struct dialect *d = dialect_get((enum dialect_id)i);
 			struct pf_state s = sample_state(4);
 			uint8_t buf[BUF];
-			size_t len;
-			bool late = d->layout != LAYOUT_1301;
+			bool wrong;
 
-			switch (bad) {
-			case 0:
-				s.id = 0;
-				break;
-			case 1:
-				s.creatorid = 0;
-				break;
-			case 2:
-				s.af = 10;
-				break;
-			case 3:
-				s.direction = PF_INOUT;
-				break;
-			case 4:
-				s.rule = 0;
-				break;
-			case 5:
-				s.anchor = 0;
-				break;
-			case 6:
-				s.nat_rule = 1;
-				break;
-			case 7:
-				s.src.state = 13;
-				break;
-			case 8:
-				s.timeout = 14;
-				break;
-			case 9:
-				s.timeout = 25;
-				break;
-			case 10:
-				s.state_flags = 0x08;
-				break;
-			case 11:
-				memset(s.ifname, 0, sizeof(s.ifname));
-				break;
-			case 12:
-				memset(s.ifname, 'x', sizeof(s.ifname));
-				break;
-			case 13:
-				s.rt = late;
-				break;
-			case 14:
-				s.rtableid[0] = late ? 3 : -1;
-				break;
-			default:
-				s.dst.state = 13;
-			}
-			len = built(d, buf, &s);
-			if (!late && (bad == 13 || bad == 14))
-				CHECK(!outgoing_wrong(d, buf, len));
-			else if (!CHECK(outgoing_wrong(d, buf, len) != NULL))
-				printf(" (%s, %s)", d->name, names[bad]);
+			faults[bad].change(&s);
+			wrong = outgoing_wrong(d, buf, built(d, buf, &s)) != NULL;
+			if (!CHECK_EQ(wrong, !!(faults[bad].layouts & ONLY(d->layout))))
+				printf(" (%s, %s)", d->name, faults[bad].name);
 		}
 }
 
@@ -224,6 +212,18 @@ static void test_small(void)
 	CHECK(!small_wrong(ACT_UPD_C, &m));
 	m.dst.state = 13;
 	CHECK(small_wrong(ACT_UPD_C, &m));
+	m = sample_upd_c();
+	m.src.scrub_flag = 2;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	m = sample_upd_c();
+	m.id = 0;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	m = sample_upd_c();
+	m.creatorid = 0;
+	CHECK(small_wrong(ACT_UPD_C, &m));
+	CHECK(small_wrong(ACT_CLR,
+			  &(struct msg_clr){.creatorid = 1, .ifname = "0123456789abcdef"}));
+	CHECK(small_wrong(ACT_INS_ACK, &(struct msg_id){.id = 1}));
 	CHECK(small_wrong(ACT_BUS, &(struct msg_bus){.creatorid = 1, .status = 3}));
 	CHECK(small_wrong(ACT_BUS, &(struct msg_bus){.status = BUS_END}));
 	CHECK(small_wrong(ACT_CLR, &(struct msg_clr){.creatorid = 0}));
