@@ -21,11 +21,10 @@ enum {
  */
 static struct peer *replace_one(struct engine *e)
 {
-	struct peer *least = container_of(e->peers.next, struct peer, node), old;
-	struct list *n;
+	struct peer *least = e->place[1], old;
 
-	list_for_each (n, &e->peers) {
-		struct peer *p = container_of(n, struct peer, node);
+	for (size_t i = 2; i <= e->peer_count; i++) {
+		struct peer *p = e->place[i];
 
 		if (p->held < least->held || (p->held == least->held && p->heard < least->heard))
 			least = p;

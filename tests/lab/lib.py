@@ -843,6 +843,9 @@ def laboratory(**how):
     lab = Lab(**how)
     try:
         yield lab
+        for d in lab.daemons:
+            if d.process and d.process.poll() is None:
+                check(d.counters()["outgoing"] == 0, lambda d=d: f"{d.fw} made a packet that no pf sends: {d.tail()}")
     except Fail:
         for d in lab.daemons:
             with contextlib.suppress(OSError):
