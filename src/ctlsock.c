@@ -115,7 +115,8 @@ static bool client_serve(struct client *cl)
 			return false;
 		}
 	}
-	loop_want(cl->watch, !cl->eof, client_waits(cl) || cl->stream);
+	/* an answer whose last piece was empty still has to be ended */
+	loop_want(cl->watch, !cl->eof, client_waits(cl) || cl->phase == ANSWERING);
 	return true;
 }
 

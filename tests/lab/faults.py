@@ -2,6 +2,7 @@
 """Two firewalls under traffic that have to agree again after a fault, and what a pf believes after all it heard."""
 import collections
 import contextlib
+import os
 import re
 import socket
 import threading
@@ -126,3 +127,14 @@ def rss(daemon):
     """Its resident memory in kB."""
     with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as f:
         return int(re.search(r"VmRSS:\s+(\d+)", f.read())[1])
+
+
+def table(lab, flows):
+    """A file for `conntrack -R`: that many established connections to the server's port 443."""
+    path = os.path.join(lab.dir, "entries")
+    with open(path, "w", encoding="ascii") as f:
+        for i in range(flows):
+            address, port = f"10.{i >> 14}.{i >> 8 & 63}.{i & 255}", 1024 + i % 60000
+            f.write(f"-I -p tcp -s {address} -d {SERVER} --sport {port} --dport 443 -r {SERVER} -q {address} "
+                    f"--reply-port-src 443 --reply-port-dst {port} -t 4000 -u SEEN_REPLY,ASSURED --state ESTABLISHED\n")
+    return path
