@@ -254,7 +254,7 @@ bool sendq_packet(struct engine *e, unsigned link, struct builder *b);
 void bulk_ask(struct engine *e, struct link *l, bool now);
 void bulk_on_request(struct engine *e, struct link *l);
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
-void bulk_on_states(struct engine *e, struct link *l);
+void bulk_on_states(struct engine *e, struct link *l, struct peer *p);
 void bulk_on_peer(struct engine *e, struct link *l);
 bool bulk_idle(const struct engine *e);
 void bulk_run(struct engine *e);

@@ -16,6 +16,7 @@ enum {
 	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
 	SPARE_STATES = 20, /* beyond those that are known when a bulk comes */
+	PAUSE_S = 2,	   /* within an answer: its end was lost, for that of another */
 	RECEIVE_S = 10,	   /* without a word in a bulk: its end was lost */
 	RETRY_S = 60, /* after a request that failed, while peers are heard; then ever longer */
 	RETRY_MAX_S = 3600,
@@ -171,7 +172,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
 	(void)peer_hostid(e, p, m->creatorid);
-	p->answers_until = m->status == BUS_START ? e->now + RECEIVE_S * NS_PER_S : 0;
+	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
@@ -190,8 +191,10 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
  * States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). But older
  * FreeBSDs are refreshed by UPD, too, and more states than there are do not belong to it.
  */
-void bulk_on_states(struct engine *e, struct link *l)
+void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 {
+	if (p->answers_until)
+		p->answers_until = e->now + PAUSE_S * NS_PER_S;
 	if (l->bulk == BULK_RECEIVING && l->received++ < 2 * e->table.flows + SPARE_STATES)
 		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
 }

@@ -253,7 +253,7 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 
 	peer_dialect(e, p, s->layout);
 	if (s->action == ACT_UPD)
-		bulk_on_states(e, l);
+		bulk_on_states(e, l, p);
 	while (section_next_state(s, &state)) {
 		bool ins = s->action == ACT_INS;
 

@@ -88,6 +88,27 @@ static void two_answers(void)
 	end();
 }
 
+/* The END of one of two was lost; it talks on, and that must not keep the other's from counting. */
+static void other_end_lost(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	struct fake other;
+
+	start(dialect_get(DIALECT_FREEBSD_13));
+	fake_init(&other, DIALECT_FREEBSD_13, 3, 0x55667788);
+	fake_bus(&other, &n, BUS_START);
+	for (uint16_t i = 0; i < 5; i++) {
+		node_run(&n, 1000);
+		t.end[ORIG_SRC].port = t.end[REPLY_DST].port = (uint16_t)(10 + i);
+		fake_tells(&other, &n, &t, 100 + 2u * i);
+	}
+	fake_bus(&pf, &n, BUS_START);
+	fake_bus(&pf, &n, BUS_END);
+	CHECK_EQ(view().bulk, BULK_IDLE);
+	CHECK(view().ever_synced);
+	end();
+}
+
 static void start_end(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
@@ -403,6 +424,7 @@ int main(void)
 		{"asks at the start", asks_at_start},
 		{"START, states, END, states", start_end},
 		{"two peers answer", two_answers},
+		{"the END of one is lost", other_end_lost},
 		{"END alone", end_alone},
 		{"nobody answers", no_answer},
 		{"silence behind START", silence_after_start},
