@@ -69,7 +69,6 @@ struct link {
 	enum bulk_state bulk;
 	unsigned tries;
 	uint64_t bulk_at; /* deadline of the state above */
-	size_t received;  /* states since it began */
 	uint64_t asked_at;
 	uint64_t retry_at, retry_every; /* of a request that failed */
 	bool ever_synced, bulk_failed;
@@ -103,10 +102,11 @@ struct peer {
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
 	uint64_t answers_until;			  /* a bulk update, to us or to another */
-	struct bucket rate;			  /* import.max-rate */
-	uint64_t wanted_at;			  /* when it last told a flow that was new */
-	uint8_t place;				  /* 1 to PEERS_MAX, in engine.place */
-	uint32_t held;				  /* flows that count for it */
+	size_t received;    /* sections of states since its last START or END */
+	struct bucket rate; /* import.max-rate */
+	uint64_t wanted_at; /* when it last told a flow that was new */
+	uint8_t place;	    /* 1 to PEERS_MAX, in engine.place */
+	uint32_t held;	    /* flows that count for it */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -222,7 +222,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 			 uint8_t timeout);
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
-void import_word(struct engine *e, const struct peer *p, struct flow *f);
+void import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
 

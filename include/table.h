@@ -39,6 +39,7 @@ struct half {
 	uint8_t timeout;  /* index */
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
+	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
 };
 
 enum flow_flag {
@@ -87,7 +88,6 @@ struct flow {
 	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
 	uint8_t peer_link; /* where it was told */
 	uint8_t place;	   /* F_REMOTE: of the peer that it counts for */
-	uint8_t carrier;   /* place of the peer that said so last; 0: none did */
 	uint8_t again;	   /* times that our carrying it is said once more */
 	uint8_t ends[];	   /* four times address and port, network order */
 };

@@ -260,12 +260,17 @@ static void plain(struct pf_state *s)
 }
 
 /* Of the kernel entry of a flow that a peer carries, or nobody; 0: the whole timeout. */
-static uint32_t seconds_left(const struct engine *e, const struct flow *f)
+static uint32_t seconds_left(const struct engine *e, const struct flow *f, const struct half *half)
 {
 	int32_t left = (int32_t)(f->expires - e->ds);
+	uint32_t whole = timeout_seconds(&e->config.timeouts, half->timeout), usual;
+	struct timeouts t;
 
-	return left > 0 && (uint32_t)left < 10 * commit_seconds(e, f) ? (uint32_t)(left + 9) / 10
-								      : 0;
+	timeouts_default(&t);
+	usual = timeout_seconds(&t, half->timeout);
+	if (usual < whole)
+		whole = usual;
+	return left > 0 && (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;
 }
 
 /*
@@ -317,8 +322,11 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 	s->creation = (e->ds - f->created) / 10;
 	s->timeout = half->timeout;
-	if ((f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL) /* what rests does not begin anew */
-		s->expire = seconds_left(e, f);
+	/* what rests does not begin anew; FreeBSD 14 and 15 keep for ever what has more time than
+	 * their timeout, which may be another one than we are told */
+	if ((f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL && d->layout != LAYOUT_1400 &&
+	    d->layout != LAYOUT_1500)
+		s->expire = seconds_left(e, f, half);
 	s->rtableid[PF_WIRE] = s->rtableid[PF_STACK] = -1;
 	if (d->layout == LAYOUT_OPENBSD) /* as recorded: 0 on the side where the packet came from */
 		s->rtableid[h == HALF_IN ? PF_STACK : PF_WIRE] = 0;

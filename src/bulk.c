@@ -173,6 +173,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 
 	(void)peer_hostid(e, p, m->creatorid);
 	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
+	p->received = 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
@@ -183,7 +184,6 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 		return;
 	}
 	l->bulk = BULK_RECEIVING;
-	l->received = 0;
 	l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
 }
 
@@ -193,9 +193,11 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
  */
 void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 {
+	if (p->received++ >= 2 * e->table.flows + SPARE_STATES)
+		return;
 	if (p->answers_until)
 		p->answers_until = e->now + PAUSE_S * NS_PER_S;
-	if (l->bulk == BULK_RECEIVING && l->received++ < 2 * e->table.flows + SPARE_STATES)
+	if (l->bulk == BULK_RECEIVING)
 		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;
 }
 

@@ -152,6 +152,17 @@ static void run_one(struct engine *e, struct kernel_op *op)
 }
 
 /*
+ * Two creators say that they have given the same tuple to a connection: the first one stays. One
+ * that gives it anew has ended what had it before.
+ */
+static bool of_another_creator(const struct flow *f, const struct flow *other)
+{
+	const struct half *out = &f->half[HALF_OUT], *had = &other->half[HALF_OUT];
+
+	return out->flags & had->flags & H_PRESENT && out->node.word != had->node.word;
+}
+
+/*
  * The kernel has an entry of the same tuple that we did not know: one that never raised an event,
  * or one of another translation. Also when only the reply tuple belongs to another flow.
  */
@@ -179,7 +190,8 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
 
 		/* not ours to judge, or not yet read */
-		if (!other || other->flags & F_LIVE || refresh_lives(e, other)) {
+		if (!other || other->flags & F_LIVE || of_another_creator(f, other) ||
+		    refresh_lives(e, other)) {
 			failed(e, f, EEXIST);
 			return;
 		}

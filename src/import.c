@@ -355,10 +355,10 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 }
 
 /* A peer has spoken of a flow as one whose traffic it sees. */
-void import_word(struct engine *e, const struct peer *p, struct flow *f)
+void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	f->heard = e->ds;
-	f->carrier = p->place;
+	f->half[h].carrier = p->place;
 	f->again = 0;
 	if (!(f->flags & F_LIVE)) {
 		if (refresh_own_timeout(e, f, f->expires))
@@ -389,7 +389,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
-		import_word(e, in->peer, f);
+		import_word(e, in->peer, f, in->half);
 	} else if (stale) {
 		sendq_pend(e, f, in->half, PEND_UPD_C);
 		sendq_urgent(e);
@@ -400,7 +400,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		f->heard = e->ds;
 	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
 		/* an older FreeBSD is refreshed so, and we all hear it */
-		import_word(e, in->peer, f);
+		import_word(e, in->peer, f, in->half);
 	}
 	take_expiry(e, f, in->s);
 	return R_NONE;
@@ -449,9 +449,9 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		f->checked = f->heard = e->ds;
 		refresh_arm(e, f);
 	} else if (in->ins || fresh) {
-		import_word(e, in->peer, f);
+		import_word(e, in->peer, f, in->half);
 		if (!in->ins) /* what one tells that was asked may be carried by another */
-			f->carrier = 0;
+			f->half[in->half].carrier = 0;
 	} else if (f->flags & F_LIVE && f->proto == PROTO_TCP &&
 		   !(f->half[in->half].flags & (H_SLOPPY | H_RAW))) {
 		/* not told before we took the flow over, and stale as the other half was */

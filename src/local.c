@@ -109,7 +109,7 @@ static bool raise(struct engine *e, struct flow *f)
 void local_take_over(struct engine *e, struct flow *f)
 {
 	f->flags |= F_LIVE;
-	f->carrier = 0;
+	f->half[HALF_IN].carrier = f->half[HALF_OUT].carrier = 0;
 	f->again = 1;
 	f->told = e->ds; /* in a moment */
 	if (f->flags & F_REMOTE) {

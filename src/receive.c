@@ -73,7 +73,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		if (old_news(e, p, f))
 			return R_NONE;
 		if (!lately(e, f) || (!numbers && !before))
-			import_word(e, p, f);
+			import_word(e, p, f, half_index(half));
 		else
 			f->heard = e->ds;
 		/* a pf that answers our refresh with numbers has not got the sloppy state */
@@ -149,7 +149,7 @@ static bool carried_elsewhere(const struct engine *e, const struct peer *p, cons
 {
 	const struct flow *f = half_flow((struct half *)(uintptr_t)half);
 
-	return f->carrier && f->carrier != p->place && !half_closed(f, half_index(half)) &&
+	return half->carrier && half->carrier != p->place && !half_closed(f, half_index(half)) &&
 	       e->ds - f->heard < CARRIED_DS;
 }
 
