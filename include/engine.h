@@ -48,6 +48,7 @@ struct link_config {
 	struct prefix_list accept; /* empty: on-link addresses of the interface */
 	uint32_t flush_ms;
 	uint32_t bulk_rate; /* states a second in a bulk answer */
+	uint32_t probe_s;   /* between two questions whether a peer hears us; 0: never */
 };
 
 struct engine_config {
@@ -273,6 +274,7 @@ struct link_view {
 	bool ever_synced; /* a bulk update came to its end */
 	bool answering;	  /* a bulk answer is under way */
 	bool bulk_failed; /* the last request was not answered to the end */
+	bool narrow;	  /* short packets of the peers come in, long ones do not */
 	size_t peers;
 	uint64_t packets_in, packets_out;
 };
@@ -291,9 +293,15 @@ struct peer_view {
 	uint64_t refused;
 	uint32_t states_whole, states_half; /* flows of which it told both halves, or one */
 	uint32_t held;			    /* flows that count for it in import.max-states */
+	uint64_t answered;		    /* its last answer to a question of ours; 0 never */
+	uint64_t deaf; /* what it was asked since then it did not answer; 0: it answers */
+	bool clash;    /* it goes by our hostid */
 };
 
 /* n-th peer; false if there is none. */
 bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v);
+
+/* n-th interface name that was seen in states of peers or said in ours; NULL behind the last. */
+const char *engine_ifname(const struct engine *e, size_t n);
 
 #endif

@@ -12,6 +12,7 @@
  *	commit.c    peers' flows into the kernel
  *	refresh.c   live flows kept alive at the peers
  *	peer.c      who is on the link
+ *	probe.c     who of them still hears us
  *	view.c      what others may see of it
  */
 #ifndef PFSYNC_ENGINE_INTERNAL_H
@@ -29,7 +30,8 @@ enum {
 	PEERS_MAX = 255,
 	NAMES_MAX = 254,
 	NAMES_PEERS =
-		222, /* of these may be told by peers: there are few, but any can be made up */
+		222,   /* of these may be told by peers: there are few, but any can be made up */
+	PROBE_IDS = 5, /* as many full states as any dialect has in a packet */
 	IFNAME_ASKED = 255,	     /* "all", and not to be asked again */
 	TICK_NS = 100 * 1000 * 1000, /* ds: a tenth of a second */
 };
@@ -72,6 +74,15 @@ struct link {
 	uint64_t asked_at;
 	uint64_t retry_at, retry_every; /* of a request that failed */
 	bool ever_synced, bulk_failed;
+	uint64_t bulk_took; /* the last one that came to its end */
+	bool quiet;	    /* this request is a question only: see probe.c */
+	/* questions whether the peers hear us: see probe.c */
+	struct msg_id probe[PROBE_IDS];
+	size_t probes;
+	unsigned probe_step, probed_rounds;
+	uint64_t probe_cursor, probe_at, probed, probe_bulk_at, probe_pause, wide_at;
+	bool wide, wide_heard; /* asked for many states in this round; they came */
+	unsigned narrow;       /* times in a row that they did not and a single one did */
 	struct bulk_answer answer;
 	struct bucket answers, states; /* bulk answers, and states that were asked for */
 	struct bucket greetings;       /* requests to peers that appear while one is under way */
@@ -107,6 +118,9 @@ struct peer {
 	uint64_t wanted_at; /* when it last told a flow that was new */
 	uint8_t place;	    /* 1 to PEERS_MAX, in engine.place */
 	uint32_t held;	    /* flows that count for it */
+	uint64_t answered;  /* last answer to a question of ours; 0: never */
+	uint64_t deaf;	    /* asked since then in vain; 0: it is not */
+	bool clash;	    /* it goes by our hostid */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -256,6 +270,7 @@ void bulk_on_request(struct engine *e, struct link *l);
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
 void bulk_on_states(struct engine *e, struct link *l, struct peer *p);
 void bulk_on_peer(struct engine *e, struct link *l);
+void bulk_probe(struct engine *e, struct link *l);
 bool bulk_idle(const struct engine *e);
 void bulk_run(struct engine *e);
 uint64_t bulk_next(const struct engine *e);
@@ -292,5 +307,12 @@ void peer_take_flow(struct engine *e, struct peer *p, struct flow *f);
 void peer_drop_flow(struct engine *e, struct flow *f);
 void peer_look(struct engine *e);
 uint64_t peer_next(const struct engine *e);
+
+/* probe.c */
+void probe_run(struct engine *e);
+uint64_t probe_next(const struct engine *e);
+void probe_answered(struct engine *e, struct peer *p);
+bool probe_request(struct engine *e, struct peer *p, const struct msg_id *m);
+bool probe_state(struct engine *e, struct peer *p, const struct pf_state *s);
 
 #endif

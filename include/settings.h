@@ -32,7 +32,8 @@ struct settings_sync {
 	struct prefix_list accept; /* empty: on-link addresses of the interface */
 	uint32_t flush_ms;
 	uint32_t bulk_rate;
-	bool defer; /* always false in this version */
+	uint32_t probe_s; /* 0: never */
+	bool defer;	  /* always false in this version */
 };
 
 struct settings_interface {
@@ -43,6 +44,7 @@ struct settings_interface {
 struct settings {
 	uint32_t hostid; /* 0: auto */
 	char socket[SETTINGS_SOCKET_MAX];
+	char demotion_file[SETTINGS_SOCKET_MAX]; /* for keepalived; empty: none is written */
 	char group[SETTINGS_NAME_MAX]; /* who may use the socket beside root; empty: nobody */
 
 	struct settings_sync sync[ENGINE_LINKS_MAX]; /* in the order of the file */

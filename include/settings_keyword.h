@@ -43,8 +43,8 @@ struct keyword {
 	enum section_kind section;
 	const char *name;
 	enum value_kind kind;
-	size_t offset; /* in struct settings, settings_sync or settings_interface */
-	uint64_t min, max;
+	size_t offset;		  /* in struct settings, settings_sync or settings_interface */
+	uint64_t min, max;	  /* AS_PATH: min 1 if it must not be empty */
 	const char *const *words; /* AS_CHOICE, by value, NULL at the end */
 };
 

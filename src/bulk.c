@@ -79,7 +79,8 @@ static void send_request(struct engine *e, struct link *l)
 	}
 	e->ops.flush_packets(e->ctx);
 	engine_count(e, C_BULK_REQUEST_OUT);
-	engine_note(e, &(struct note){.kind = NOTE_BULK_ASKED, .link = (int)index});
+	if (!l->quiet)
+		engine_note(e, &(struct note){.kind = NOTE_BULK_ASKED, .link = (int)index});
 	l->asked_at = e->now;
 	l->bulk_at = e->now + answer_time(e, l);
 }
@@ -89,19 +90,30 @@ void bulk_ask(struct engine *e, struct link *l, bool now)
 {
 	if (!l->up || l->config.mode == MODE_SEND_ONLY)
 		return;
-	if (!now && (l->bulk != BULK_IDLE ||
+	if (!now && ((l->bulk != BULK_IDLE && !l->quiet) ||
 		     (l->asked_at && !l->bulk_failed && e->now - l->asked_at < 5 * NS_PER_S)))
 		return;
 	l->bulk = BULK_ASKED;
-	l->bulk_failed = false;
+	l->bulk_failed = l->quiet = false;
 	l->tries = 1;
+	send_request(e, l);
+}
+
+/* Asks once, only to see whether anybody answers; that nobody does changes nothing. */
+void bulk_probe(struct engine *e, struct link *l)
+{
+	if (l->bulk != BULK_IDLE)
+		return;
+	l->bulk = BULK_ASKED;
+	l->quiet = true;
+	l->tries = TRIES_MAX;
 	send_request(e, l);
 }
 
 /* A peer is there that was not: it has not heard what we asked before. */
 void bulk_on_peer(struct engine *e, struct link *l)
 {
-	if (l->bulk == BULK_ASKED && l->up && l->asked_at != e->now) {
+	if (l->bulk == BULK_ASKED && !l->quiet && l->up && l->asked_at != e->now) {
 		if (engine_bucket(&l->greetings, e->now, NS_PER_S, GREETINGS_BURST))
 			send_request(e, l);
 	} else {
@@ -135,8 +147,15 @@ static bool first_try_lost(const struct engine *e)
 
 static void bulk_over(struct engine *e, struct link *l, bool good)
 {
+	bool news = !l->quiet || (good && (l->bulk_failed || !l->ever_synced));
+
 	l->bulk = BULK_IDLE;
 	l->bulk_at = NEVER;
+	l->quiet = false;
+	if (good)
+		l->bulk_took = e->now - l->asked_at;
+	if (!news)
+		return;
 	l->bulk_failed = !good;
 	l->ever_synced |= good;
 	if (good)
@@ -178,6 +197,8 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
 	}
+	p->clash = m->creatorid == e->config.hostid;
+	probe_answered(e, p);
 	if (m->status == BUS_END) {
 		if (answered(e, l))
 			bulk_over(e, l, true);

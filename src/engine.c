@@ -328,6 +328,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	bulk_run(e);
 	peer_look(e);
 	commit_move_run(e);
+	probe_run(e);
 	commit_run(e);
 	if (e->flush_at <= e->now)
 		sendq_flush(e);
@@ -338,6 +339,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	engine_wake(&next, e->move != MOVE_NONE ? e->now : NEVER);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
+	engine_wake(&next, probe_next(e));
 	if (!e->dumping && !bulk_walks(e, WALK_SWEEP))
 		engine_wake(&next, e->dump_at);
 	return next;

@@ -270,6 +270,8 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 		    peer_hostid(e, p, state.creatorid))
 			bulk_ask(e, l, false);
 		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
+		if (s->action == ACT_UPD && probe_state(e, p, &state))
+			continue;
 		refuse(e, p, import_state(e, p, &state, s->layout, ins), &state);
 	}
 }
@@ -284,7 +286,8 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 			engine_count(e, C_DEL_IN);
 			refuse(e, p, take_delete(e, p, m.id, m.creatorid), NULL);
 		} else if (s->action == ACT_UPD_REQ) {
-			refuse(e, p, take_request(e, l, &m), NULL);
+			if (!probe_request(e, p, &m))
+				refuse(e, p, take_request(e, l, &m), NULL);
 		} else {
 			engine_count(e,
 				     C_INS_ACK_IN); /* nothing is held back yet that waits for it */

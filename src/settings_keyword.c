@@ -33,8 +33,9 @@ static const char *const windows[] = {[TCP_LIBERAL] = "liberal", [TCP_STRICT] = 
 
 static const struct keyword keywords[] = {
 	{IN_ROOT, "hostid", AS_HOSTID, AT(hostid), 0, 0, NULL},
-	{IN_CONTROL, "socket", AS_PATH, AT(socket), 0, 0, NULL},
+	{IN_CONTROL, "socket", AS_PATH, AT(socket), 1, 0, NULL},
 	{IN_CONTROL, "group", AS_WORD, AT(group), 0, 0, NULL},
+	{IN_CONTROL, "demotion-file", AS_PATH, AT(demotion_file), 0, 0, NULL},
 	{IN_SYNC, "interface", AS_IFNAME, AT_SYNC(interface), 0, 0, NULL},
 	{IN_SYNC, "peer", AS_PEER, AT_SYNC(peer), 0, 0, NULL},
 	{IN_SYNC, "dialect", AS_DIALECT, AT_SYNC(dialect), 0, 0, NULL},
@@ -44,6 +45,7 @@ static const struct keyword keywords[] = {
 	{IN_SYNC, "defer", AS_YES_NO, AT_SYNC(defer), 0, 0, NULL},
 	{IN_SYNC, "handover", AS_CHOICE, AT_SYNC(handover), 0, 0, handovers},
 	{IN_SYNC, "bulk-rate", AS_NUMBER, AT_SYNC(bulk_rate), 100, 1000000, NULL},
+	{IN_SYNC, "probe", AS_SECONDS, AT_SYNC(probe_s), 0, 3600, NULL},
 	{IN_INTERFACE, "pf-name", AS_PF_NAME, AT_INTERFACE(pf_name), 0, 0, NULL},
 	{IN_ANNOUNCE, "tcp", AS_CHOICE, AT(tcp), 0, 0, from_tcp},
 	{IN_ANNOUNCE, "udp", AS_CHOICE, AT(udp), 0, 0, from_any},
@@ -447,7 +449,7 @@ static bool read_duration(const struct keyword *k, const char *value, uint32_t *
 		return false;
 	if (k->kind == AS_SECONDS) {
 		if (n % 1000)
-			return refuse(why, "pf's timeouts are whole seconds");
+			return refuse(why, "it takes whole seconds");
 		n /= 1000;
 	}
 	if (!in_range(n, k, why))
@@ -489,7 +491,8 @@ bool keyword_read(const struct keyword *k, const char *value, void *base, struct
 	case AS_HOSTID:
 		return read_hostid(value, to, why);
 	case AS_PATH:
-		return read_string(value, path_fault(value), to, SETTINGS_SOCKET_MAX, why);
+		return read_string(value, *value || k->min ? path_fault(value) : NULL, to,
+				   SETTINGS_SOCKET_MAX, why);
 	case AS_WORD:
 		return read_string(value, *value ? name_fault(value) : NULL, to, SETTINGS_NAME_MAX,
 				   why);

@@ -41,6 +41,7 @@ void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t ke
 			.accept = sync->accept,
 			.flush_ms = sync->flush_ms,
 			.bulk_rate = sync->bulk_rate,
+			.probe_s = sync->probe_s,
 		};
 	}
 }

@@ -83,6 +83,7 @@ bool engine_link_view(const struct engine *e, unsigned link, struct link_view *v
 		.bulk_failed = l->bulk_failed,
 		.packets_in = l->packets_in,
 		.packets_out = l->packets_out,
+		.narrow = l->narrow > 1,
 	};
 	list_for_each (n, &e->peers)
 		v->peers += container_of(n, struct peer, node)->link == link;
@@ -111,9 +112,17 @@ bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v)
 			.states_whole = p->whole,
 			.states_half = p->half,
 			.held = p->held,
+			.answered = p->answered,
+			.deaf = p->deaf,
+			.clash = p->clash,
 		};
 		memcpy(v->hostid, p->hostid, sizeof(v->hostid));
 		return true;
 	}
 	return false;
+}
+
+const char *engine_ifname(const struct engine *e, size_t n)
+{
+	return n < e->name_count ? e->names[n] : NULL;
 }

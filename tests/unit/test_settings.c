@@ -86,6 +86,8 @@ static void test_defaults(void)
 	CHECK_EQ(s->sync[0].accept.count, 0);
 	CHECK_EQ(s->sync[0].flush_ms, 20);
 	CHECK_EQ(s->sync[0].bulk_rate, 20000);
+	CHECK_EQ(s->sync[0].probe_s, 15);
+	CHECK_STR(s->demotion_file, "");
 	CHECK(!s->sync[0].defer);
 	CHECK_EQ(s->interfaces, 0);
 	CHECK(!settings_pf_name(s, "eth0"));
@@ -110,11 +112,12 @@ static void test_defaults(void)
 static void test_every_keyword(void)
 {
 	struct settings *s = parse_good(
-		"hostid = 0x1A2b3c4d control { socket = \"/tmp/s\" group = \"\" }\n"
+		"hostid = 0x1A2b3c4d control { socket = \"/tmp/s\" group = \"\" demotion-file = "
+		"\"/run/d\" }\n"
 		"sync a { interface = e0 peer = \"ff12::f0\" dialect = freebsd-15 mode = "
 		"send-only\n"
 		" accept = { \"203.0.113.7/24\", \"2001:db8::/32\" } flush = 1s defer = off\n"
-		" handover = strict bulk-rate = 500 }\n"
+		" handover = strict bulk-rate = 500 probe = 0s }\n"
 		"sync b { interface = e1 peer = \"2001:db8::1\" mode = receive-only }\n"
 		"interface e5 { pf-name = igb0 }\n"
 		"announce { tcp = syn udp = new icmp = assured other = new exclude = \"1.2.3.4\"\n"
@@ -141,6 +144,8 @@ static void test_every_keyword(void)
 	CHECK_EQ(s->sync[0].flush_ms, 1000);
 	CHECK_EQ(s->sync[0].handover, HANDOVER_STRICT);
 	CHECK_EQ(s->sync[0].bulk_rate, 500);
+	CHECK_EQ(s->sync[0].probe_s, 0);
+	CHECK_STR(s->demotion_file, "/run/d");
 	CHECK(!s->sync[1].multicast);
 	CHECK_EQ(s->sync[1].mode, MODE_RECEIVE_ONLY);
 	CHECK_STR(settings_pf_name(s, "e5"), "igb0");
