@@ -18,14 +18,25 @@
 
 enum { CONTROL_REQUEST_MAX = 4096 }; /* a longer line is no request */
 
-/* What `doctor` asks about this host; numbers are -1 where they cannot be told. */
+/* What this host is like; numbers are -1 where they cannot be told. */
 struct host_facts {
-	int conntrack_events, conntrack_acct, conntrack_timestamp; /* sysctls */
+	int conntrack_events, conntrack_acct, conntrack_timestamp, tcp_loose; /* sysctls */
 	int64_t conntrack_count, conntrack_max;
-	int net_admin, net_raw;	      /* capabilities in effect: 0, 1 */
-	int nat_chain;		      /* a nat base chain is there: 0, 1 */
-	int joined[ENGINE_LINKS_MAX]; /* the group of a multicast link: 0, 1 */
+	int net_admin, net_raw;	   /* capabilities in effect: 0, 1 */
+	int nat_chain;		   /* a nat base chain is there: 0, 1 */
+	const struct address *own; /* addresses of this host; NULL if they are not known */
+	size_t owns;
+	struct link_facts {
+		int joined;	      /* the kernel has the interface in the group: 0, 1 */
+		int neighbour;	      /* the one peer answers ARP: 0, 1 */
+		uint64_t frames;      /* of pfsync that came in, before any packet filter */
+		uint64_t unreachable; /* ICMP from peers that do not take the protocol */
+		uint64_t lost;	      /* packets of ours that the kernel did not take */
+		int lost_error;	      /* the last errno of them */
+	} link[ENGINE_LINKS_MAX];
 };
+
+struct health_history;
 
 /* Who answers. Lives during one call; the times are the engine's nanoseconds and Unix time. */
 struct control_env {
@@ -39,8 +50,9 @@ struct control_env {
 	void (*resync)(void *ctx);
 	size_t (*takeover)(void *ctx); /* how many flows */
 	size_t (*flush)(void *ctx);
-	/* Fills what it can tell; everything is -1 before. */
+	/* Fills what it can tell; numbers are -1, what is counted 0 before. */
 	void (*facts)(void *ctx, struct host_facts *facts);
+	const struct health_history *history; /* NULL: since the start */
 };
 
 enum control_result {

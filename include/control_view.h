@@ -3,20 +3,20 @@
 #ifndef PFSYNC_CONTROL_VIEW_H
 #define PFSYNC_CONTROL_VIEW_H
 
-#include "control.h"
+#include "health.h"
 
-/* ---- health: control_health.c */
+/* ---- health: control_health.c, control_doctor.c */
 
-enum health { HEALTH_OK, HEALTH_DEGRADED, HEALTH_DOWN }; /* the exit status of check */
-
-/* One line why, with the remedy. */
-enum health health_of(const struct control_env *env, struct text *why);
-
+/* As health_look(), with what the host says. */
+void view_look(const struct control_env *env, struct host_facts *facts, struct health *h);
+/* "findings":[...] */
+void view_findings(const struct control_env *env, const struct health *h, struct text *out);
 void view_check(const struct control_env *env, struct text *out);
 void view_doctor(const struct control_env *env, struct text *out);
 
 /* ---- tables: control_view.c */
 
+extern const char *const view_protos[TOTALS_PROTOS];
 void view_status(const struct control_env *env, struct text *out);
 void view_peers(const struct control_env *env, struct text *out);
 void view_counters(const struct control_env *env, struct text *out);

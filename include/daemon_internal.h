@@ -6,6 +6,7 @@
  *	daemon.c          start and stop in order, the hook of each wake-up
  *	daemon_ops.c      what the engine wants done, and what the adapters tell it
  *	daemon_control.c  requests of pfsyncctl, signals, reload
+ *	daemon_health.c   what the host is like, what was lately, what keepalived is told
  */
 #ifndef PFSYNC_DAEMON_INTERNAL_H
 #define PFSYNC_DAEMON_INTERNAL_H
@@ -13,6 +14,7 @@
 #include "control.h"
 #include "ctlsock.h"
 #include "ctnl.h"
+#include "health.h"
 #include "log.h"
 #include "loop.h"
 #include "netif.h"
@@ -30,8 +32,12 @@ struct daemon_link {
 	unsigned mtu;
 	uint32_t changes; /* as netif counts them */
 	bool up;
-	bool peer_asked; /* it was said that nobody can be sent to */
+	bool peer_asked;	 /* it was said that nobody can be sent to */
+	int tap[2];		 /* by enum tap_kind; -1: none */
+	struct link_facts facts; /* what is counted of it */
 };
+
+enum { DEMOTION_UNKNOWN = -1, DEMOTION_FAILED = -2 };
 
 struct daemon {
 	const char *file;
@@ -49,6 +55,8 @@ struct daemon {
 	struct text line; /* of notes for monitors */
 	uint64_t started, look_at, looks;
 	bool dump_failed;
+	struct health_history history;
+	int demotion; /* as it stands in the file */
 	bool foreground;
 	int ready;			/* gets a byte once we are up; -1 none */
 	bool up;			/* the kernel's table was read once */
@@ -78,7 +86,14 @@ void daemon_link_readable(void *ctx, bool readable, bool writable);
 extern const struct ctlsock_handler daemon_ctlsock;
 double daemon_wall_clock(void);
 void daemon_tell_status(struct daemon *d);
+void daemon_env(struct daemon *d, struct control_env *env);
 void daemon_on_end(void *ctx, int number);
 void daemon_on_reload(void *ctx, int number);
+
+/* daemon_health.c */
+void daemon_facts(void *ctx, struct host_facts *f);
+void daemon_tap(struct daemon_link *l, unsigned index);
+void daemon_demote(struct daemon *d, int value);
+void daemon_health(struct daemon *d);
 
 #endif

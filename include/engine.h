@@ -254,9 +254,14 @@ struct flow_view {
  */
 bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view *v, uint64_t now);
 
+enum { TOTALS_PROTOS = 4 };
+
 struct engine_totals {
 	size_t flows, local, remote, queued;
-	size_t in_kernel, live, waiting; /* of engine_totals_walked() */
+	/* of engine_totals_walked() */
+	size_t in_kernel, live, waiting;
+	size_t missing; /* told by peers, and not in the kernel as they should be */
+	size_t by_proto[TOTALS_PROTOS][2]; /* tcp, udp, icmp, other; local, remote */
 	bool undecided; /* the start is not over: peers were asked, entries not yet told */
 };
 
@@ -274,6 +279,7 @@ struct link_view {
 	bool ever_synced; /* a bulk update came to its end */
 	bool answering;	  /* a bulk answer is under way */
 	bool bulk_failed; /* the last request was not answered to the end */
+	bool behind;	  /* it came up, and the bulk update since then has not ended yet */
 	bool narrow;	  /* short packets of the peers come in, long ones do not */
 	size_t peers;
 	uint64_t packets_in, packets_out;

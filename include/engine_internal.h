@@ -75,6 +75,7 @@ struct link {
 	uint64_t retry_at, retry_every; /* of a request that failed */
 	bool ever_synced, bulk_failed;
 	uint64_t bulk_took; /* the last one that came to its end */
+	bool behind;	    /* its bulk update since it came up has not ended */
 	bool quiet;	    /* this request is a question only: see probe.c */
 	/* questions whether the peers hear us: see probe.c */
 	struct msg_id probe[PROBE_IDS];
@@ -312,6 +313,7 @@ uint64_t peer_next(const struct engine *e);
 void probe_run(struct engine *e);
 uint64_t probe_next(const struct engine *e);
 void probe_answered(struct engine *e, struct peer *p);
+bool probe_is_echo(const struct msg_upd_c *m);
 bool probe_request(struct engine *e, struct peer *p, const struct msg_id *m);
 bool probe_state(struct engine *e, struct peer *p, const struct pf_state *s);
 

@@ -156,6 +156,7 @@ static void bulk_over(struct engine *e, struct link *l, bool good)
 		l->bulk_took = e->now - l->asked_at;
 	if (!news)
 		return;
+	l->behind = false;
 	l->bulk_failed = !good;
 	l->ever_synced |= good;
 	if (good)

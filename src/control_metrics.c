@@ -16,7 +16,10 @@ static void add_label(struct text *t, const char *s)
 	for (; *s; s++) {
 		if (*s == '"' || *s == '\\')
 			text_add(t, "\\");
-		text_add_bytes(t, s, 1);
+		if (*s == '\n')
+			text_add(t, "\\n");
+		else
+			text_add_bytes(t, s, 1);
 	}
 }
 
@@ -71,43 +74,105 @@ static void add_links(const struct control_env *env, struct text *t)
 	}
 }
 
+static void add_peer(const struct control_env *env, const struct peer_view *p, const char *name,
+		     struct text *t)
+{
+	struct link_view l = {.name = ""};
+
+	(void)engine_link_view(env->engine, p->link, &l);
+	text_add(t, "pfsync_%s{link=\"", name);
+	add_label(t, l.name);
+	text_add(t, "\",peer=\"");
+	text_add_address(t, p->addr.family, p->addr.addr);
+	text_add(t, "\"} ");
+}
+
 static void add_peers(const struct control_env *env, struct text *t)
 {
 	struct peer_view p;
 
 	add_family(t, "peer_heard_seconds", "gauge", "time since a peer's last packet");
 	for (size_t n = 0; engine_peer_view(env->engine, n, &p); n++) {
-		struct link_view l = {.name = ""};
 		uint64_t since = env->now > p.heard ? env->now - p.heard : 0;
 
-		(void)engine_link_view(env->engine, p.link, &l);
-		text_add(t, "pfsync_peer_heard_seconds{link=\"");
-		add_label(t, l.name);
-		text_add(t, "\",peer=\"");
-		text_add_address(t, p.addr.family, p.addr.addr);
-		text_add(t, "\"} %.3f\n", (double)since / 1e9);
+		add_peer(env, &p, "peer_heard_seconds", t);
+		text_add(t, "%.3f\n", (double)since / 1e9);
 	}
+	add_family(t, "peer_hears_us", "gauge", "0 if a peer answers nothing");
+	for (size_t n = 0; engine_peer_view(env->engine, n, &p); n++) {
+		add_peer(env, &p, "peer_hears_us", t);
+		text_add(t, "%d\n", !p.deaf);
+	}
+	add_family(t, "peer_flows", "gauge", "flows that a peer told, by whether both halves came");
+	for (size_t n = 0; engine_peer_view(env->engine, n, &p); n++)
+		for (int whole = 0; whole < 2; whole++) {
+			add_peer(env, &p, "peer_flows", t);
+			t->len -= 2; /* one more label */
+			text_add(t, ",halves=\"%d\"} %" PRIu32 "\n", whole + 1,
+				 whole ? p.states_whole : p.states_half);
+		}
+}
+
+/* How often the same was found before that one. */
+static bool is_repeated(const struct health *h, size_t i)
+{
+	for (size_t n = 0; n < i; n++)
+		if (h->finding[n].link == h->finding[i].link &&
+		    !strcmp(h->finding[n].id, h->finding[i].id))
+			return true;
+	return false;
+}
+
+static void add_health(const struct control_env *env, struct text *t)
+{
+	struct host_facts facts;
+	struct health h;
+
+	view_look(env, &facts, &h);
+	add_gauge(t, "health", "0 in sync, 1 degraded, 2 not working", (double)h.status);
+	add_gauge(t, "demotion", "what is told to keepalived", health_demotion(env->engine));
+	add_family(t, "finding", "gauge", "1 for each thing that is wrong, see pfsyncctl status");
+	for (size_t i = 0; i < h.count; i++) {
+		const struct finding *f = &h.finding[i];
+
+		if (is_repeated(&h, i))
+			continue;
+		text_add(t, "pfsync_finding{id=\"%s\",link=\"", f->id);
+		add_label(t, f->link < 0 ? "" : env->settings->sync[f->link].name);
+		text_add(t, "\"} 1\n");
+	}
+	if (facts.conntrack_max > 0) {
+		add_gauge(t, "conntrack_entries", "entries in the kernel's table",
+			  (double)facts.conntrack_count);
+		add_gauge(t, "conntrack_entries_max", "entries that the kernel's table takes",
+			  (double)facts.conntrack_max);
+	}
+	health_free(&h);
 }
 
 void view_metrics(const struct control_env *env, struct text *out)
 {
 	struct engine_totals totals;
-	struct text why = {0};
 
 	engine_totals_walked(env->engine, &totals);
-	add_family(out, "build", "info", "the daemon's version");
-	text_add(out, "pfsync_build_info{version=\"%s\"} 1\n", env->version);
+	add_family(out, "build_info", "gauge", "the daemon's version");
+	text_add(out, "pfsync_build_info{version=\"");
+	add_label(out, env->version);
+	text_add(out, "\"} 1\n");
 	add_counters(engine_counters(env->engine), out);
-	add_family(out, "flows", "gauge", "known flows by origin");
-	text_add(out, "pfsync_flows{origin=\"local\"} %zu\n", totals.local);
-	text_add(out, "pfsync_flows{origin=\"remote\"} %zu\n", totals.remote);
+	add_family(out, "flows", "gauge", "known flows by protocol and origin");
+	for (int i = 0; i < TOTALS_PROTOS; i++)
+		for (int remote = 0; remote < 2; remote++)
+			text_add(out, "pfsync_flows{protocol=\"%s\",origin=\"%s\"} %zu\n",
+				 view_protos[i], remote ? "remote" : "local",
+				 totals.by_proto[i][remote]);
 	add_gauge(out, "flows_in_kernel", "flows that have a kernel entry",
 		  (double)totals.in_kernel);
+	add_gauge(out, "flows_missing", "flows of peers that the kernel did not take",
+		  (double)totals.missing);
 	add_gauge(out, "flows_live", "flows whose traffic passes here", (double)totals.live);
 	add_gauge(out, "queued", "messages that wait to be sent", (double)totals.queued);
-	add_gauge(out, "health", "0 in sync, 1 degraded, 2 not working",
-		  (double)health_of(env, &why));
-	text_free(&why);
+	add_health(env, out);
 	add_gauge(out, "uptime_seconds", "time since the daemon's start",
 		  env->now > env->started ? (double)(env->now - env->started) / 1e9 : 0.0);
 	add_links(env, out);

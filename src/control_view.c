@@ -11,6 +11,8 @@ static void add_string(struct text *t, const char *key, const char *value)
 	text_add_json(t, value, strlen(value));
 }
 
+const char *const view_protos[TOTALS_PROTOS] = {"tcp", "udp", "icmp", "other"};
+
 static const char *yes_no(bool b)
 {
 	return b ? "true" : "false";
@@ -56,38 +58,66 @@ static void add_links(const struct control_env *env, struct text *t)
 
 static void add_rates(const struct control_env *env, struct text *t)
 {
+	static const struct {
+		const char *name;
+		enum counter counter;
+	} rates[] = {{"events", C_EVENTS},
+		     {"packets_in", C_PACKETS_IN},
+		     {"packets_out", C_PACKETS_OUT},
+		     {"bytes_in", C_BYTES_IN},
+		     {"bytes_out", C_BYTES_OUT}};
 	const struct counters *c = engine_counters(env->engine);
-	double up = seconds(env->started, env->now);
+	const struct health_sample *before = health_before(env);
+	double time = seconds(before->at ? before->at : env->started, env->now);
 
-	if (up < 1.0)
-		up = 1.0;
-	text_add(t,
-		 "\"rates\":{\"events\":%.1f,\"packets_in\":%.1f,\"packets_out\":%.1f,"
-		 "\"bytes_in\":%.1f,\"bytes_out\":%.1f}",
-		 (double)c->done[C_EVENTS] / up, (double)c->done[C_PACKETS_IN] / up,
-		 (double)c->done[C_PACKETS_OUT] / up, (double)c->done[C_BYTES_IN] / up,
-		 (double)c->done[C_BYTES_OUT] / up);
+	text_add(t, "\"rates\":{\"seconds\":%.0f", time);
+	for (size_t i = 0; i < sizeof(rates) / sizeof(rates[0]); i++) {
+		enum counter n = rates[i].counter;
+
+		text_add(t, ",\"%s\":%.1f", rates[i].name,
+			 (double)(c->done[n] - before->counters.done[n]) /
+				 (time < 1.0 ? 1.0 : time));
+	}
+	text_add(t, "}");
+}
+
+static void add_protos(const struct engine_totals *totals, struct text *t)
+{
+	text_add(t, "\"by_protocol\":{");
+	for (int i = 0; i < TOTALS_PROTOS; i++)
+		text_add(t, "%s\"%s\":{\"local\":%zu,\"remote\":%zu}", i ? "," : "", view_protos[i],
+			 totals->by_proto[i][0], totals->by_proto[i][1]);
+	text_add(t, "}");
 }
 
 void view_status(const struct control_env *env, struct text *out)
 {
-	static const char *const names[] = {
-		[HEALTH_OK] = "ok", [HEALTH_DEGRADED] = "degraded", [HEALTH_DOWN] = "down"};
+	static const char *const names[] = {"ok", "degraded", "down"};
 	struct engine_totals totals;
+	struct host_facts facts;
 	struct text why = {0};
-	enum health health = health_of(env, &why);
+	struct health h;
 
+	view_look(env, &facts, &h);
+	health_why(&h, env, &why);
 	engine_totals_walked(env->engine, &totals);
-	text_add(out, "{\"health\":\"%s\",", names[health]);
+	text_add(out, "{\"health\":\"%s\",", names[h.status]);
 	add_string(out, "why", why.s ? why.s : "");
 	text_free(&why);
+	text_add(out, ",");
+	view_findings(env, &h, out);
+	health_free(&h);
+	text_add(out, ",\"demotion\":%d", health_demotion(env->engine));
 	text_add(out, ",\"version\":\"%s\",\"hostid\":\"%08" PRIx32 "\",\"uptime\":%.0f,",
 		 env->version, env->hostid, seconds(env->started, env->now));
 	text_add(out,
 		 "\"flows\":{\"total\":%zu,\"local\":%zu,\"remote\":%zu,\"in_kernel\":%zu,"
-		 "\"live\":%zu,\"waiting\":%zu},\"queued\":%zu,\"undecided\":%s,",
+		 "\"live\":%zu,\"waiting\":%zu,",
 		 totals.flows, totals.local, totals.remote, totals.in_kernel, totals.live,
-		 totals.waiting, totals.queued, yes_no(totals.undecided));
+		 totals.waiting);
+	add_protos(&totals, out);
+	text_add(out, "},\"queued\":%zu,\"undecided\":%s,", totals.queued,
+		 yes_no(totals.undecided));
 	add_links(env, out);
 	text_add(out, ",");
 	add_rates(env, out);
@@ -125,6 +155,9 @@ static void add_peer(const struct control_env *env, const struct peer_view *p, s
 		 p->packets_in, p->messages_in, p->refused);
 	text_add(t, ",\"packets_out\":%" PRIu64 ",\"bulk\":\"%s\",\"lag\":%zu", l.packets_out,
 		 bulk_name(&l), queued);
+	text_add(t, ",\"hears_us\":%s", p->deaf ? "false" : p->answered ? "true" : "null");
+	if (p->answered)
+		text_add(t, ",\"answered\":%.3f", seconds(p->answered, env->now));
 	text_add(t,
 		 ",\"states_whole\":%" PRIu32 ",\"states_half\":%" PRIu32 ",\"flows\":%" PRIu32 "}",
 		 p->states_whole, p->states_half, p->held);

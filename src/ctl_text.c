@@ -45,46 +45,78 @@ static void print_age(FILE *out, double seconds)
 		fprintf(out, "%.0f d", seconds / 86400);
 }
 
-static void print_mark(FILE *out, const char *word, int width, bool colour)
+/* A word in its colour: 0 green, 1 yellow, 2 red. */
+static void print_mark(FILE *out, const char *word, int width, int badness, bool colour)
 {
-	bool good = !strcmp(word, "ok") || !strcmp(word, "OK");
-	bool half = !strcmp(word, "warn") || !strcmp(word, "degraded") || !strcmp(word, "DEGRADED");
+	static const int codes[] = {32, 33, 31};
 
 	if (colour)
-		fprintf(out, "\033[%dm%-*s\033[0m", good ? 32 : half ? 33 : 31, width, word);
+		fprintf(out, "\033[%dm%-*s\033[0m", codes[badness], width, word);
 	else
 		fprintf(out, "%-*s", width, word);
 }
 
+/* 0 for what is well, 1 for what is less so, 2 for the rest. */
+static int badness_of(const char *word)
+{
+	if (!strcmp(word, "ok"))
+		return 0;
+	return !strcmp(word, "warn") || !strcmp(word, "degraded") || !strcmp(word, "notice") ? 1
+											     : 2;
+}
+
 /* ---- status, check, doctor ------------------------------------------------------------- */
+
+static void print_findings(FILE *out, const json_t *o, bool colour)
+{
+	const json_t *f;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "findings"), i, f)
+	{
+		fprintf(out, "  ");
+		print_mark(out, str(f, "id"), 18, badness_of(str(f, "severity")), colour);
+		fprintf(out, " %s\n%21sremedy: %s\n", str(f, "text"), "", str(f, "remedy"));
+	}
+}
 
 static void print_status(FILE *out, const json_t *o, bool colour)
 {
-	const json_t *flows = json_object_get(o, "flows"), *rates = json_object_get(o, "rates");
+	const json_t *flows = json_object_get(o, "flows");
+	const json_t *rates = json_object_get(o, "rates");
 	const json_t *link;
 	size_t i;
 
 	fprintf(out, "pfsync-linux %s, hostid %s, running for ", str(o, "version"),
 		str(o, "hostid"));
 	print_age(out, real(o, "uptime"));
-	fprintf(out, "\nhealth  ");
-	print_mark(out, str(o, "health"), 0, colour);
-	fprintf(out, ": %s\n", str(o, "why"));
-	fprintf(out, "flows   %lld: %lld local, %lld remote, %lld in the kernel, %lld live here\n",
+	fprintf(out, "\n\nhealth  ");
+	print_mark(out, str(o, "health"), 0, badness_of(str(o, "health")), colour);
+	if (!strcmp(str(o, "health"), "ok"))
+		fprintf(out, ": %s", str(o, "why"));
+	if (num(o, "demotion"))
+		fprintf(out, "; demoted by %lld: not yet in sync", num(o, "demotion"));
+	fprintf(out, "\n");
+	print_findings(out, o, colour);
+	fprintf(out,
+		"\nflows   %lld: %lld local, %lld remote, %lld in the kernel, %lld live here\n",
 		num(flows, "total"), num(flows, "local"), num(flows, "remote"),
 		num(flows, "in_kernel"), num(flows, "live"));
 	if (num(flows, "waiting"))
 		fprintf(out, "        %lld wait for `pfsyncctl takeover`\n", num(flows, "waiting"));
 	fprintf(out, "queue   %lld messages wait to be sent\n", num(o, "queued"));
-	fprintf(out, "rates   %.1f events/s, packets/s %.1f in, %.1f out (since the start)\n",
+	fprintf(out, "rates   %.1f events/s, packets/s %.1f in, %.1f out (last ",
 		real(rates, "events"), real(rates, "packets_in"), real(rates, "packets_out"));
+	print_age(out, real(rates, "seconds"));
+	fprintf(out, ")\n");
 	json_array_foreach(json_object_get(o, "links"), i, link)
 	{
-		fprintf(out, "link    %s: %s %s, MTU %lld, %lld peer%s, bulk %s, packets %lld in, ",
-			str(link, "name"), str(link, "interface"), yes(link, "up") ? "up" : "down",
+		fprintf(out, "link    %s: %s ", str(link, "name"), str(link, "interface"));
+		print_mark(out, yes(link, "up") ? "up" : "down", 0, yes(link, "up") ? 0 : 2,
+			   colour);
+		fprintf(out, ", MTU %lld, %lld peer%s, bulk %s, packets %lld in, %lld out\n",
 			num(link, "mtu"), num(link, "peers"), num(link, "peers") == 1 ? "" : "s",
-			str(link, "bulk"), num(link, "packets_in"));
-		fprintf(out, "%lld out\n", num(link, "packets_out"));
+			str(link, "bulk"), num(link, "packets_in"), num(link, "packets_out"));
 	}
 }
 
@@ -92,8 +124,9 @@ static void print_check(FILE *out, const json_t *o, bool colour)
 {
 	static const char *const words[] = {"OK", "DEGRADED", "DOWN"};
 	long long status = num(o, "status");
+	int bad = status < 0 || status > 2 ? 2 : (int)status;
 
-	print_mark(out, words[status < 0 || status > 2 ? 2 : status], 0, colour);
+	print_mark(out, words[bad], 0, bad, colour);
 	fprintf(out, ": %s\n", str(o, "why"));
 }
 
@@ -104,10 +137,13 @@ static void print_doctor(FILE *out, const json_t *o, bool colour)
 
 	json_array_foreach(json_object_get(o, "tests"), i, test)
 	{
-		print_mark(out, str(test, "result"), 5, colour);
-		fprintf(out, "%-24s %s\n", str(test, "name"), str(test, "text"));
+		print_mark(out, str(test, "result"), 5, badness_of(str(test, "result")), colour);
+		fprintf(out, "%-24s ", str(test, "name"));
+		if (json_object_get(test, "id"))
+			fprintf(out, "%s: ", str(test, "id"));
+		fprintf(out, "%s\n", str(test, "text"));
 		if (json_object_get(test, "remedy"))
-			fprintf(out, "     remedy: %s\n", str(test, "remedy"));
+			fprintf(out, "%30sremedy: %s\n", "", str(test, "remedy"));
 	}
 }
 
@@ -134,6 +170,16 @@ static void print_peers(FILE *out, const json_t *o)
 		print_age(out, real(p, "heard"));
 		fprintf(out, " ago, known for ");
 		print_age(out, real(p, "known"));
+		fprintf(out, "\n    hears us ");
+		if (json_is_null(json_object_get(p, "hears_us")))
+			fprintf(out, "not known yet");
+		else
+			fprintf(out, yes(p, "hears_us") ? "yes" : "no");
+		if (json_object_get(p, "answered")) {
+			fprintf(out, ", answered ");
+			print_age(out, real(p, "answered"));
+			fprintf(out, " ago");
+		}
 		fprintf(out, "\n    in       %lld packets, %lld messages, %lld refused\n",
 			num(p, "packets_in"), num(p, "messages_in"), num(p, "refused"));
 		fprintf(out, "    out      %lld packets on the link, %lld messages behind\n",

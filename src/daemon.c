@@ -93,6 +93,7 @@ static void look(struct daemon *d)
 	if (d->news || d->looks % LOOKS_STATUS == 0)
 		daemon_tell_status(d);
 	d->looks++;
+	daemon_health(d);
 	ctlsock_tick(d->control);
 	log_tick(&d->log, now);
 }
@@ -307,9 +308,12 @@ static void stop(struct daemon *d)
 {
 	if (d->engine && d->ctnl && d->netif)
 		engine_finish(d->engine, loop_now(d->loop));
+	if (d->engine) /* who does not run is not in sync */
+		daemon_demote(d, HEALTH_DEMOTION);
 	loop_remove_fd(d->netif_watch);
 	netif_close(d->netif);
 	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++) {
+		daemon_tap(&d->link[i], 0);
 		loop_remove_fd(d->link[i].watch);
 		sync_socket_close(d->link[i].sock);
 	}
@@ -346,8 +350,11 @@ int daemon_run(const char *file, bool foreground, int ready)
 			   .foreground = foreground,
 			   .ready = ready,
 			   .events_refused = 1,
+			   .demotion = DEMOTION_UNKNOWN,
 			   .status = EXIT_FAILURE};
 
+	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++)
+		d.link[i].tap[0] = d.link[i].tap[1] = -1;
 	/* until everything is up, whoever started us sees what is wrong */
 	log_open(&d.log, "pfsync-linux", true, LOG_LEVEL_INFO);
 	d.alive_every = notify_alive_every();

@@ -4,15 +4,12 @@
 
 #include "daemon_internal.h"
 
-#include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-#include "caps.h"
 #include "control_view.h"
-#include "natchain.h"
 #include "notify.h"
-#include "sysctl.h"
 
 double daemon_wall_clock(void)
 {
@@ -45,40 +42,7 @@ static size_t do_flush(void *ctx)
 	return engine_flush(d->engine, loop_now(d->loop));
 }
 
-static int number_of(const char *name)
-{
-	int64_t v;
-
-	return sysctl_read(name, &v) ? -1 : (int)v;
-}
-
-static void facts(void *ctx, struct host_facts *f)
-{
-	struct daemon *d = ctx;
-	const char *missing = NULL;
-	uint32_t count, max;
-
-	f->conntrack_events = number_of("net/netfilter/nf_conntrack_events");
-	f->conntrack_acct = number_of("net/netfilter/nf_conntrack_acct");
-	f->conntrack_timestamp = number_of("net/netfilter/nf_conntrack_timestamp");
-	if (!ctnl_pressure(&count, &max)) {
-		f->conntrack_count = count;
-		f->conntrack_max = max;
-	}
-	f->net_admin = f->net_raw = 1;
-	if (caps_check(&missing) == -EPERM) {
-		if (strstr(missing, "ADMIN"))
-			f->net_admin = 0;
-		else
-			f->net_raw = 0;
-	}
-	f->nat_chain = natchain_present();
-	for (size_t i = 0; i < d->settings->syncs; i++)
-		if (d->settings->sync[i].multicast)
-			f->joined[i] = sync_socket_joined(d->link[i].sock);
-}
-
-static void env_of(struct daemon *d, struct control_env *env)
+void daemon_env(struct daemon *d, struct control_env *env)
 {
 	*env = (struct control_env){
 		.engine = d->engine,
@@ -92,7 +56,8 @@ static void env_of(struct daemon *d, struct control_env *env)
 		.resync = do_resync,
 		.takeover = do_takeover,
 		.flush = do_flush,
-		.facts = facts,
+		.facts = daemon_facts,
+		.history = &d->history,
 	};
 }
 
@@ -101,7 +66,7 @@ static enum control_result on_request(void *ctx, const char *line, size_t len, s
 {
 	struct control_env env;
 
-	env_of(ctx, &env);
+	daemon_env(ctx, &env);
 	return control_request(&env, line, len, out, stream);
 }
 
@@ -109,7 +74,7 @@ static bool on_stream(void *ctx, struct control_stream *stream, struct text *out
 {
 	struct control_env env;
 
-	env_of(ctx, &env);
+	daemon_env(ctx, &env);
 	return control_stream_next(stream, &env, out);
 }
 
@@ -118,14 +83,18 @@ const struct ctlsock_handler daemon_ctlsock = {.request = on_request, .next = on
 /* As `pfsyncctl check`; what was told already is not told again. */
 void daemon_tell_status(struct daemon *d)
 {
+	struct host_facts facts;
 	struct control_env env;
 	struct text line = {0};
+	struct health h;
 
 	d->news = false;
 	if (!notify_wanted())
 		return;
-	env_of(d, &env);
-	(void)health_of(&env, &line);
+	daemon_env(d, &env);
+	view_look(&env, &facts, &h);
+	health_why(&h, &env, &line);
+	health_free(&h);
 	if (line.failed || !line.s || (d->told.s && !strcmp(line.s, d->told.s))) {
 		text_free(&line);
 		return;
@@ -193,6 +162,9 @@ static void reload(struct daemon *d)
 	d->settings = s;
 	engine_reload(d->engine, &config, loop_now(d->loop));
 	ctnl_set_mark(d->ctnl, s->mark, s->mark_mask);
+	if (*old->demotion_file && strcmp(old->demotion_file, s->demotion_file) != 0)
+		(void)unlink(old->demotion_file);
+	d->demotion = DEMOTION_UNKNOWN;
 	daemon_on_netif(d); /* of two peers that are named, which is this host */
 	settings_free(old);
 	log_say(&d->log, LOG_LEVEL_NOTICE, "%s: read again and in force", d->file);

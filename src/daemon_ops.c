@@ -29,6 +29,8 @@ void daemon_flush(void *ctx)
 		if (!lost)
 			continue;
 		d->unsent += lost;
+		d->link[i].facts.lost += lost;
+		d->link[i].facts.lost_error = error;
 		log_limited(&d->log, R_SEND_ERROR, loop_now(d->loop), LOG_LEVEL_WARNING,
 			    "sync %s: %zu packets did not leave: %s", d->settings->sync[i].name,
 			    lost, strerror(error));
@@ -230,6 +232,8 @@ static void link_look(struct daemon *d, struct daemon_link *l)
 			up = false;
 		}
 	}
+	if ((there ? now.index : 0) != l->index)
+		daemon_tap(l, there ? now.index : 0);
 	if (known && (up != l->up || (there && !l->index)))
 		log_say(&d->log, LOG_LEVEL_NOTICE, "sync %s: interface %s is %s", s->name,
 			s->interface,

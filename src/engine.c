@@ -265,6 +265,7 @@ void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
 	l->up = up;
 	if (!returns)
 		return;
+	l->behind = l->config.mode != MODE_SEND_ONLY;
 	bulk_ask(e, l, true);
 	if (now != e->start) /* what was told meanwhile was told to nobody */
 		bulk_walk(e, WALK_RETELL);

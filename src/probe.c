@@ -217,6 +217,12 @@ void probe_answered(struct engine *e, struct peer *p)
 	p->deaf = 0;
 }
 
+/* The same question of another one like us: answered as any unknown state is, but no fault. */
+bool probe_is_echo(const struct msg_upd_c *m)
+{
+	return m->id >> 32 == ECHO_ID >> 32;
+}
+
 bool probe_request(struct engine *e, struct peer *p, const struct msg_id *m)
 {
 	struct link *l = &e->link[p->link];

@@ -57,7 +57,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (!half) {
 		if (!import_refused_lately(e, m->id, m->creatorid))
 			sendq_request(e, l, m->id, m->creatorid);
-		return R_UNKNOWN_ID;
+		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;

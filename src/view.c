@@ -44,6 +44,21 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 	return true;
 }
 
+static unsigned kind_of(uint8_t proto)
+{
+	return proto == PROTO_TCP ? 0 : proto == PROTO_UDP ? 1 : proto_is_icmp(proto) ? 2 : 3;
+}
+
+/* Refused by the kernel some while ago; it is tried again now and then. */
+static bool is_missing(const struct engine *e, const struct flow *f)
+{
+	enum { SETTLED_DS = 30 };
+
+	return f->flags & F_REMOTE && !(f->flags & (F_KERNEL | F_HELD | F_COMMIT)) &&
+	       f->kept == R_NONE && !half_closed(f, HALF_IN) && !half_closed(f, HALF_OUT) &&
+	       e->ds - f->heard > SETTLED_DS;
+}
+
 void engine_totals(const struct engine *e, struct engine_totals *t)
 {
 	*t = (struct engine_totals){.flows = e->table.flows,
@@ -61,8 +76,10 @@ void engine_totals_walked(const struct engine *e, struct engine_totals *t)
 	engine_totals(e, t);
 	while ((f = table_walk(&e->table, &cursor))) {
 		t->in_kernel += !!(f->flags & F_KERNEL);
+		t->missing += is_missing(e, f);
 		t->live += !!(f->flags & F_LIVE);
 		t->waiting += (f->flags & (F_HELD | F_KERNEL)) == F_HELD;
+		t->by_proto[kind_of(f->proto)][!!(f->flags & F_REMOTE)]++;
 	}
 }
 
@@ -77,12 +94,13 @@ bool engine_link_view(const struct engine *e, unsigned link, struct link_view *v
 		.name = l->config.name,
 		.up = l->up,
 		.mtu = l->mtu,
-		.bulk = l->bulk,
+		.bulk = l->quiet ? BULK_IDLE : l->bulk,
 		.ever_synced = l->ever_synced,
 		.answering = l->answer.active,
 		.bulk_failed = l->bulk_failed,
 		.packets_in = l->packets_in,
 		.packets_out = l->packets_out,
+		.behind = l->behind,
 		.narrow = l->narrow > 1,
 	};
 	list_for_each (n, &e->peers)

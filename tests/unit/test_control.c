@@ -17,6 +17,7 @@ struct engine {
 	uint64_t flows;
 	int resyncs;
 	struct host_facts facts;
+	const char *names[2];
 };
 
 /* ---- the engine's views ---------------------------------------------------------------- */
@@ -46,6 +47,11 @@ bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v)
 {
 	*v = e->peer;
 	return n < e->peers;
+}
+
+const char *engine_ifname(const struct engine *e, size_t n)
+{
+	return n < 2 ? e->names[n] : NULL;
 }
 
 bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view *v, uint64_t now)
@@ -106,11 +112,12 @@ static void start(struct engine *e, struct control_env *env)
 		.facts = {.conntrack_events = 1,
 			  .conntrack_acct = 1,
 			  .conntrack_timestamp = 1,
+			  .tcp_loose = 0,
 			  .conntrack_max = 1000,
 			  .net_admin = 1,
 			  .net_raw = 1,
 			  .nat_chain = 1,
-			  .joined = {1}},
+			  .link = {{.joined = 1, .neighbour = -1}}},
 	};
 	*env = (struct control_env){
 		.engine = e,
@@ -202,7 +209,7 @@ static void test_objects(void)
 	start(&e, &env);
 	e.counters.refused[R_TTL] = 3;
 	o = ask(&env, "{\"command\":\"status\"}");
-	CHECK_STR(string_of(o, "health"), "ok");
+	CHECK_STR(string_of(o, "health"), "degraded"); /* those three are recent */
 	CHECK_STR(string_of(o, "hostid"), "1a2b3c4d");
 	CHECK_EQ(number_of(o, "uptime"), 10);
 	json_decref(o);
@@ -283,6 +290,153 @@ static void test_health(void)
 	check_health(&env, 2, "not there");
 }
 
+/* Each thing that can be found: by check and status with its id, by doctor under its test. */
+static bool finds(const struct control_env *env, const char *id, int status, const char *test)
+{
+	json_t *check = ask(env, "{\"command\":\"check\"}"), *f;
+	json_t *doctor = ask(env, "{\"command\":\"doctor\"}");
+	json_t *screen = ask(env, "{\"command\":\"status\"}");
+	bool found = false, told = false;
+	size_t i;
+
+	json_array_foreach(json_object_get(check, "findings"), i, f)
+	{
+		found |= !strcmp(string_of(f, "id"), id);
+		CHECK(*string_of(f, "remedy") != '(' && *string_of(f, "text") != '(');
+	}
+	CHECK_EQ(number_of(check, "status"), status);
+	CHECK_EQ(strstr(string_of(check, "why"), id) != NULL, status > 0);
+	CHECK(json_equal(json_object_get(check, "findings"), json_object_get(screen, "findings")));
+	json_array_foreach(json_object_get(doctor, "tests"), i, f)
+	{
+		told |= !strcmp(string_of(f, "id"), id) && !strcmp(string_of(f, "name"), test) &&
+			strcmp(string_of(f, "result"), status ? "fail" : "warn") == 0;
+		CHECK_EQ(strcmp(string_of(f, "result"), "ok") != 0,
+			 json_object_get(f, "remedy") != NULL);
+	}
+	CHECK_EQ(number_of(doctor, "status"), status > 0);
+	json_decref(check);
+	json_decref(doctor);
+	json_decref(screen);
+	return found && told;
+}
+
+static void test_findings(void)
+{
+	struct settings settings;
+	struct control_env env;
+	struct engine e;
+
+#define FIND(id, status, test, ...)                                                                \
+	do {                                                                                       \
+		start(&e, &env);                                                                   \
+		__VA_ARGS__;                                                                       \
+		if (!CHECK(finds(&env, id, status, test)))                                         \
+			CHECK_STR(id, "");                                                         \
+	} while (0)
+
+	FIND("capability", 2, "capabilities", e.facts.net_raw = 0);
+	FIND("events-off", 1, "nf_conntrack_events", e.facts.conntrack_events = 0);
+	FIND("events-late", 0, "nf_conntrack_events", e.facts.conntrack_events = 2);
+	FIND("kernel-silent", 2, "conntrack netlink", env.now += 400 * (uint64_t)1000000000);
+	FIND("overrun", 1, "conntrack netlink", e.counters.done[C_EVENT_OVERRUN] = 1);
+	FIND("table-full", 1, "conntrack table", e.facts.conntrack_count = 950);
+	FIND("import-full", 1, "conntrack table", e.totals.remote = 1000000);
+	FIND("no-nat-chain", 1, "nat chain", e.facts.nat_chain = 0,
+	     e.counters.refused[R_NO_NAT_CHAIN] = 1);
+	FIND("link-missing", 2, "interface eth2", e.link.up = false, e.link.mtu = 0);
+	FIND("link-down", 2, "interface eth2", e.link.up = false);
+	FIND("mtu-tiny", 1, "mtu eth2", e.link.mtu = 500);
+	FIND("mtu", 1, "mtu eth2", e.link.mtu = 1000, e.link.narrow = true);
+	FIND("not-joined", 1, "multicast eth2", e.facts.link[0].joined = 0);
+	FIND("filtered", 1, "packet filter eth2", e.facts.link[0].frames = 9);
+	FIND("not-sent", 1, "packet filter eth2", e.facts.link[0].lost = 1);
+	FIND("hostid-clash", 1, "hostid eth2", e.peer.clash = true);
+	FIND("never-heard", 1, "peers eth2", e.link.peers = 0);
+	FIND("peer-silent", 1, "peers eth2", e.peer.heard = 5, e.peer.deaf = 7);
+	FIND("one-way", 1, "peers eth2", e.peer.heard = 9, e.peer.deaf = 7);
+	FIND("bulk-failed", 1, "bulk update eth2", e.link.bulk_failed = true);
+	FIND("bulk-running", 1, "bulk update eth2", e.link.ever_synced = false,
+	     e.link.bulk = BULK_RECEIVING);
+	FIND("never-synced", 1, "bulk update eth2", e.link.ever_synced = false);
+	FIND("halves-withheld", 1, "halves eth2", e.peer.states_half = 4);
+	FIND("not-installed", 1, "imported flows", e.totals.missing = 1);
+	FIND("interface-names", 0, "interface names", e.names[0] = "all", e.names[1] = "em7");
+	FIND("refused-ttl", 1, "peers eth2", e.counters.refused[R_TTL] = 1);
+	FIND("refused-version", 1, "dialect eth2", e.counters.refused[R_VERSION] = 1);
+	FIND("refused-kernel-clash", 1, "refusals", e.counters.refused[R_KERNEL_CLASH] = 1);
+	FIND("refused-route-to", 0, "refusals", e.counters.refused[R_ROUTE_TO] = 1);
+#undef FIND
+	start(&e, &env);
+	settings = *env.settings;
+	settings.sync[0].dialect = dialect_get(DIALECT_OPENBSD);
+	env.settings = &settings;
+	e.peer.dialect = dialect_get(DIALECT_FREEBSD_13);
+	CHECK(finds(&env, "dialect", 1, "dialect eth2"));
+	settings.sync[0].dialect = NULL;
+	settings.sync[0].multicast = false;
+	e.facts.link[0].neighbour = 0;
+	CHECK(finds(&env, "no-neighbour", 1, "neighbour eth2"));
+	e.facts.link[0].neighbour = 1;
+	e.facts.link[0].unreachable = 1;
+	CHECK(finds(&env, "unreachable", 1, "neighbour eth2"));
+}
+
+/* What happened is forgotten after a while, what is so is not. */
+static void test_decay(void)
+{
+	struct health_history *history = calloc(1, sizeof(*history));
+	struct control_env env;
+	struct engine e;
+
+	start(&e, &env);
+	if (!CHECK(history))
+		return;
+	env.history = history;
+	health_remember(history, &env);
+	e.counters.refused[R_TTL] = 7;
+	for (int second = 0; second <= 60 * HEALTH_MINUTES + 20; second++) {
+		env.now += 1000000000;
+		e.counters.done[C_DUMPS]++;
+		health_remember(history, &env);
+		if (second == 60 * HEALTH_MINUTES - 20)
+			check_health(&env, 1, "7 of \"packet with a TTL");
+	}
+	check_health(&env, 0, "in sync");
+	e.counters.refused[R_TTL]++;
+	check_health(&env, 1, ": 1 of \"packet with a TTL");
+	free(history);
+}
+
+static void test_many_findings(void)
+{
+	struct control_env env;
+	struct engine e;
+	json_t *o;
+
+	start(&e, &env);
+	e.peer.deaf = 7;
+	e.peers = 100;
+	o = ask(&env, "{\"command\":\"check\"}");
+	CHECK_EQ(json_array_size(json_object_get(o, "findings")), FINDINGS_MAX);
+	CHECK(strstr(string_of(o, "why"), "and 45 more"));
+	json_decref(o);
+}
+
+static void test_demotion(void)
+{
+	struct control_env env;
+	struct engine e;
+
+	start(&e, &env);
+	CHECK_EQ(health_demotion(&e), 0);
+	e.link.behind = true;
+	CHECK_EQ(health_demotion(&e), 240);
+	e.link.behind = false;
+	e.link.up = false;
+	CHECK_EQ(health_demotion(&e), 240);
+}
+
 static bool doctor_says(const struct control_env *env, const char *name, const char *result,
 			int status)
 {
@@ -291,12 +445,8 @@ static bool doctor_says(const struct control_env *env, const char *name, const c
 	size_t i;
 
 	json_array_foreach(json_object_get(o, "tests"), i, test)
-	{
 		found |= !strcmp(string_of(test, "name"), name) &&
 			 !strcmp(string_of(test, "result"), result);
-		CHECK_EQ(strcmp(string_of(test, "result"), "ok") != 0,
-			 json_object_get(test, "remedy") != NULL);
-	}
 	found &= number_of(o, "status") == status;
 	json_decref(o);
 	return found;
@@ -304,22 +454,21 @@ static bool doctor_says(const struct control_env *env, const char *name, const c
 
 static void test_doctor(void)
 {
+	static const struct address own = {4, {198, 51, 100, 2}};
 	struct control_env env;
 	struct engine e;
 
 	start(&e, &env);
 	CHECK(doctor_says(&env, "nf_conntrack_events", "ok", 0));
-	CHECK(doctor_says(&env, "multicast on eth2", "ok", 0));
-	e.facts.conntrack_events = 2;
-	CHECK(doctor_says(&env, "nf_conntrack_events", "warn", 0));
-	e.facts.conntrack_events = 0;
-	CHECK(doctor_says(&env, "nf_conntrack_events", "fail", 1));
-	start(&e, &env);
-	e.counters.refused[R_HOSTID_CLASH] = 1;
-	CHECK(doctor_says(&env, "hostid-clash", "fail", 1));
-	start(&e, &env);
-	e.link.mtu = 500;
-	CHECK(doctor_says(&env, "interface eth2", "fail", 1));
+	CHECK(doctor_says(&env, "multicast eth2", "ok", 0));
+	CHECK(doctor_says(&env, "shared addresses", "ok", 0));
+	e.facts.own = &own; /* what the flow is translated to stays here */
+	e.facts.owns = 1;
+	CHECK(doctor_says(&env, "shared addresses", "fail", 1));
+	e.flow.remote = true;
+	CHECK(doctor_says(&env, "shared addresses", "ok", 0));
+	e.facts.tcp_loose = 1;
+	CHECK(doctor_says(&env, "nf_conntrack_tcp_loose", "warn", 0));
 	env.facts = NULL;
 	CHECK(doctor_says(&env, "nf_conntrack_events", "fail", 1));
 }
@@ -497,6 +646,10 @@ int main(void)
 		{"objects", test_objects},
 		{"takeover and flush", test_takeover},
 		{"check", test_health},
+		{"findings", test_findings},
+		{"what happened is forgotten", test_decay},
+		{"more than can be told", test_many_findings},
+		{"demotion", test_demotion},
 		{"doctor", test_doctor},
 		{"a flow", test_flow_object},
 		{"a large table comes in pieces", test_large_table},

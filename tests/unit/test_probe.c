@@ -190,6 +190,23 @@ static void modes(void)
 	end();
 }
 
+/* Another one like us asks the same: it is answered, and nothing is refused. */
+static void a_question(void)
+{
+	struct pf_state s = {.id = 0xfffffffe00000001, .creatorid = PEERS, .timeout = 8};
+
+	meet(1500, MODE_BOTH);
+	s.src.state = s.dst.state = 2;
+	fake_upd_c(&pf, &n, &s);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_UPD_REQ, s.id, PEERS));
+	CHECK_EQ(node_refused(&n, R_UNKNOWN_ID), 0);
+	s.id = 77;
+	fake_upd_c(&pf, &n, &s);
+	CHECK_EQ(node_refused(&n, R_UNKNOWN_ID), 1);
+	end();
+}
+
 static void a_clash(void)
 {
 	meet(1500, MODE_BOTH);
@@ -211,6 +228,7 @@ int main(void)
 		{"a request pushes the echo", a_state_pushes},
 		{"a link that is too narrow", a_narrow_link},
 		{"modes", modes},
+		{"the question of another", a_question},
 		{"a peer with our hostid", a_clash},
 	};
 
