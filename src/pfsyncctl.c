@@ -5,14 +5,14 @@
  */
 #include "config.h"
 
+#include "ctl_daemon.h"
 #include "ctl_text.h"
+#include "ctl_top.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define DEFAULT_SOCKET "/run/pfsync-linux/control.sock"
@@ -28,8 +28,10 @@ static const struct command commands[] = {
 	{"peers", "", "what is known of each peer"},
 	{"flows", "[FILTER...]", "known flows: addresses, ports, protocols, local, remote"},
 	{"counters", "", "every counter"},
-	{"metrics", "", "the same as OpenMetrics text"},
+	{"metrics", "[-o FILE]",
+	 "the same as OpenMetrics text; into a file, which changes at once"},
 	{"config", "", "the configuration in effect, valid as input"},
+	{"top", "", "live: peers, rates, flows by protocol and origin"},
 	{"monitor", "", "what is sent, received, committed and refused, as it happens"},
 	{"resync", "", "ask the peers for a bulk update and read the kernel table again"},
 	{"takeover", "", "install imported flows now (commit = takeover)"},
@@ -42,6 +44,7 @@ enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
 struct asked {
 	const char *socket;
+	const char *file; /* of metrics; NULL: standard output */
 	const char *command;
 	bool json;
 	bool colour;
@@ -76,62 +79,80 @@ static int failure(const struct asked *a)
 
 /* ---- the daemon ------------------------------------------------------------------------ */
 
-static FILE *daemon_connect(const struct asked *a)
+static void complain(const struct asked *a, const char *about, const char *advice)
 {
-	struct sockaddr_un addr = {.sun_family = AF_UNIX};
-	int fd;
-	FILE *f;
-
-	if (strlen(a->socket) >= sizeof(addr.sun_path)) {
-		fprintf(stderr, "pfsyncctl: %s: the path is too long for a socket\n", a->socket);
-		return NULL;
-	}
-	memcpy(addr.sun_path, a->socket, strlen(a->socket));
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || connect(fd, (const struct sockaddr *)&addr, sizeof(addr)) < 0) {
-		fprintf(stderr, "pfsyncctl: %s: %s; %s\n", a->socket, strerror(errno),
-			errno == EACCES ? "be root or a member of the group in `control`"
-					: "is the daemon running? (systemctl start pfsync-linux, "
-					  "or -s SOCKET)");
-		if (fd >= 0)
-			(void)close(fd);
-		return NULL;
-	}
-	f = fdopen(fd, "r+");
-	if (!f)
-		(void)close(fd);
-	return f;
+	if (strcmp(a->command, "check") != 0) /* it says so on its own line */
+		fprintf(stderr, "pfsyncctl: %s: %s; %s\n", a->socket, about, advice);
 }
 
-static bool daemon_ask(FILE *daemon, const struct asked *a, char *const *args)
+static FILE *daemon_connect(const struct asked *a)
 {
-	json_t *words = json_array();
-	json_t *request = json_object();
-	bool done;
+	FILE *daemon = ctl_connect(a->socket);
 
-	for (; *args; args++)
-		(void)json_array_append_new(words, json_string(*args));
-	(void)json_object_set_new(request, "command", json_string(a->command));
-	(void)json_object_set_new(request, "args", words);
-	done = json_dumpf(request, daemon, JSON_COMPACT) == 0 && fputc('\n', daemon) != EOF &&
-	       fflush(daemon) == 0;
-	json_decref(request);
-	return done;
+	if (!daemon)
+		complain(a, strerror(errno),
+			 errno == EACCES ? "be root or a member of the group in `control`"
+					 : "is the daemon running? (systemctl start pfsync-linux, "
+					   "or -s SOCKET)");
+	return daemon;
 }
 
 /* ---- the answer ------------------------------------------------------------------------ */
 
-/* The next line as an object, NULL at the end or if it is none. */
-static json_t *next_object(FILE *daemon, char **line, size_t *size)
+/*
+ * As Prometheus's older text format, which node_exporter reads: there a counter is called by the
+ * name of its samples.
+ */
+static void put_line(FILE *out, const char *line, bool *counter)
 {
-	ssize_t n = getline(line, size, daemon);
-	json_t *o = n > 0 ? json_loadb(*line, (size_t)n, 0, NULL) : NULL;
+	size_t name = strcspn(line + 7, " ");
+	const char *behind = line + 7 + name;
 
-	if (o && !json_is_object(o)) {
-		json_decref(o);
-		o = NULL;
+	if (!strncmp(line, "# TYPE ", 7))
+		*counter = !strcmp(behind, " counter\n");
+	else if (strncmp(line, "# HELP ", 7) != 0)
+		name = 0;
+	if (name && *counter)
+		fprintf(out, "%.*s_total%s", (int)(7 + name), line, behind);
+	else if (strcmp(line, "# EOF\n") != 0)
+		fputs(line, out);
+}
+
+/*
+ * Into a file that others read at any time: beside it first, then in its place, and only if it is
+ * whole. What is there stays otherwise.
+ */
+static int show_file(FILE *daemon, const struct asked *a)
+{
+	char beside[4096], *line = NULL;
+	bool counter = false, whole = false;
+	size_t size = 0;
+	FILE *out = NULL;
+
+	errno = ENAMETOOLONG;
+	if (snprintf(beside, sizeof(beside), "%s.%ld", a->file, (long)getpid()) <
+	    (int)sizeof(beside))
+		out = fopen(beside, "wxe");
+	if (!out) {
+		fprintf(stderr, "pfsyncctl: %s: %s\n", a->file, strerror(errno));
+		return EXIT_FAILURE;
 	}
-	return o;
+	while (getline(&line, &size, daemon) > 7 || (line && !strcmp(line, "# EOF\n"))) {
+		whole = !strcmp(line, "# EOF\n");
+		put_line(out, line, &counter);
+		if (whole)
+			break;
+	}
+	free(line);
+	errno = EIO;
+	whole &= !ferror(out);
+	whole &= !fclose(out) && whole;
+	if (whole && !rename(beside, a->file))
+		return EXIT_SUCCESS;
+	fprintf(stderr, "pfsyncctl: %s: %s\n", a->file,
+		whole ? strerror(errno) : "not written, the answer was not whole");
+	(void)unlink(beside);
+	return EXIT_FAILURE;
 }
 
 /* Text as it comes, or as one string of a JSON object. */
@@ -167,7 +188,7 @@ static int show_objects(FILE *daemon, const struct asked *a, bool one)
 	int status = EXIT_SUCCESS;
 	json_t *o;
 
-	while (!(one && count) && (o = next_object(daemon, &line, &size))) {
+	while (!(one && count) && (o = ctl_next(daemon, &line, &size))) {
 		if (a->json)
 			(void)fputs(line, stdout);
 		else
@@ -191,7 +212,7 @@ static int show_answer(FILE *daemon, const struct asked *a)
 {
 	char *line = NULL;
 	size_t size = 0;
-	json_t *head = next_object(daemon, &line, &size);
+	json_t *head = ctl_next(daemon, &line, &size);
 	const char *error = json_string_value(json_object_get(head, "error"));
 	const char *payload = json_string_value(json_object_get(head, "payload"));
 	int status;
@@ -202,7 +223,7 @@ static int show_answer(FILE *daemon, const struct asked *a)
 			error ? error : "the daemon does not answer; see its log");
 		status = failure(a);
 	} else if (!strcmp(payload, "text")) {
-		status = show_text(daemon, a);
+		status = a->file ? show_file(daemon, a) : show_text(daemon, a);
 	} else {
 		status = show_objects(daemon, a, !strcmp(payload, "object"));
 	}
@@ -214,14 +235,35 @@ static int show_answer(FILE *daemon, const struct asked *a)
 	return status;
 }
 
+/* A monitor reads the standard output, and check has an answer to that as well. */
+static int absent(const struct asked *a, int status)
+{
+	json_t *o;
+
+	if (strcmp(a->command, "check") != 0)
+		return status;
+	o = json_pack("{s:i, s:s, s:[{s:s, s:s, s:s, s:s}]}", "status", EXIT_DOWN, "why",
+		      "no-daemon: the daemon does not answer; systemctl start pfsync-linux",
+		      "findings", "id", "no-daemon", "severity", "down", "text",
+		      "the daemon does not answer", "remedy", "systemctl start pfsync-linux");
+	if (a->json) {
+		(void)json_dumpf(o, stdout, JSON_COMPACT);
+		(void)putchar('\n');
+	} else {
+		ctl_text(stdout, a->command, o, a->colour);
+	}
+	json_decref(o);
+	return status;
+}
+
 static int run(const struct asked *a, char *const *args)
 {
 	FILE *daemon = daemon_connect(a);
 	int status = failure(a);
 
 	if (!daemon)
-		return status;
-	if (daemon_ask(daemon, a, args))
+		return absent(a, status);
+	if (ctl_ask(daemon, a->command, args))
 		status = show_answer(daemon, a);
 	else
 		fprintf(stderr, "pfsyncctl: %s: the request could not be sent: %s\n", a->socket,
@@ -260,9 +302,13 @@ int main(int argc, char **argv)
 	if (optind < argc)
 		a.command = argv[optind++];
 	c = command_find(a.command);
-	if (!c || (optind < argc && !*c->args)) {
+	if (c && !strcmp(c->name, "metrics") && argc - optind == 2 && !strcmp(argv[optind], "-o")) {
+		a.file = argv[optind + 1];
+		optind += 2;
+	}
+	if (!c || (optind < argc && strcmp(c->name, "flows") != 0)) {
 		fprintf(stderr,
-			c ? "pfsyncctl: %s takes no arguments\n"
+			c ? "pfsyncctl: wrong arguments of %s\n"
 			  : "pfsyncctl: unknown command %s\n",
 			a.command);
 		usage(stderr);
@@ -271,5 +317,7 @@ int main(int argc, char **argv)
 	a.colour = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
 	if (!strcmp(a.command, "monitor"))
 		(void)setvbuf(stdout, NULL, _IOLBF, 0);
+	if (!strcmp(a.command, "top"))
+		return ctl_top(a.socket);
 	return run(&a, optind < argc ? argv + optind : none);
 }

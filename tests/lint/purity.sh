@@ -16,7 +16,7 @@ row3="announce bulk commit engine engine_internal import local merge peer probe 
 row4="settings settings_hint settings_keyword settings_print settings_use control control_doctor control_filter
 	control_health control_metrics control_view ctl_text health"
 row5="caps ctlsock ctnl ctnl_build ctnl_msg host log loop natchain netif notify sync_socket sysctl tap"
-row6="daemon daemon_control daemon_health daemon_internal daemon_ops main notes pfsyncctl pfsyncdump"
+row6="ctl_daemon ctl_live ctl_top daemon daemon_control daemon_health daemon_internal daemon_ops main notes pfsyncctl pfsyncdump"
 
 row_of() {
 	local row name
@@ -58,7 +58,7 @@ done
 
 # ---- one library per file, and nobody else opens anything ----
 for file in "$srcdir"/src/*.c; do
-	libraries=$(grep -oE '^#include <(libmnl|libnetfilter_conntrack|netlink|event2?|confuse|jansson|pcap|cap-ng|systemd)' "$file" |
+	libraries=$(grep -oE '^#include <(libmnl|libnetfilter_conntrack|netlink|event2?|confuse|jansson|pcap|cap-ng|systemd|n?curses)' "$file" |
 		sed 's/^#include <//; s/^libnetfilter_conntrack$/libmnl/' | sort -u | tr '\n' ' ')
 	if [ "$(echo $libraries | wc -w)" -gt 1 ]; then
 		complain "$file knows more than one library: $libraries"
