@@ -464,9 +464,10 @@ class Daemon:
         self.file, self.log, self.control = (os.path.join(lab.dir, f"{fw}.{end}") for end in ("conf", "log", "sock"))
         self.hostid = hostid or f"{0x0a0b0c00 + lab.firewalls.index(fw) + 1:08x}"
         vips = ", ".join(f'"{a}"' for a in (LAN_VIP, WAN_VIP, LAN_VIP6, WAN_VIP6))
+        control = sections.pop("control", "")
         sections["announce"] = f"vip = {{ {vips} }}\n\t" + sections.get("announce", "")
         with open(self.file, "w", encoding="ascii") as f:
-            f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}" }}\n'
+            f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}"  {control} }}\n'
                     f'sync "lab" {{\n\tinterface = "{interface}"\n\tdialect = "{dialect}"\n\t{sync}\n}}\n')
             for title, text in sections.items():
                 f.write(f"{'import' if title == 'imports' else title} {{\n\t{text}\n}}\n")
