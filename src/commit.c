@@ -130,12 +130,19 @@ static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entr
 static void failed(struct engine *e, struct flow *f, int error)
 {
 	enum reason r = R_KERNEL_ERROR;
+	struct tuples t;
 
 	if (error == ENOMEM)
 		r = R_KERNEL_FULL;
 	else if (error == EEXIST)
 		r = R_KERNEL_CLASH;
-	engine_refuse(e, r, NULL, NULL);
+	e->counters.refused[r]++;
+	flow_tuples(f, &t);
+	engine_note(e, &(struct note){.kind = NOTE_REFUSED,
+				      .reason = r,
+				      .action = ACT_UNKNOWN,
+				      .link = -1,
+				      .tuples = &t});
 	f->half[HALF_IN].flags &= (uint8_t)~H_ACK;
 	f->half[HALF_OUT].flags &= (uint8_t)~H_ACK;
 	if (f->flags &

@@ -71,7 +71,7 @@ static void advise(struct doctor *d, const char *name, int value, int want, cons
 	if (value == want)
 		tell(d, name, "ok", NULL, fine, NULL);
 	else
-		tell(d, name, "warn", name, value < 0 ? "cannot be read" : text,
+		tell(d, name, "warn", NULL, value < 0 ? "cannot be read" : text,
 		     remedy.s ? remedy.s : "");
 	text_free(&remedy);
 }
@@ -99,8 +99,8 @@ static void test_host(struct doctor *d)
 	       "no TCP connection is picked up in its middle",
 	       "TCP connections that no peer told are picked up in their middle, without their "
 	       "translation");
-	text_add(&t, "the table was read %" PRIu64 " times, zone %" PRIu32, c->done[C_DUMPS],
-		 d->env->settings->zone);
+	text_add(&t, "zone %" PRIu32 ", whole readings of the table: %" PRIu64,
+		 d->env->settings->zone, c->done[C_DUMPS]);
 	report(d, "conntrack netlink", -1, t.s ? t.s : "");
 	text_clear(&t);
 	text_add(&t, "%" PRId64 " of %" PRId64 " entries are used", f->conntrack_count,

@@ -46,7 +46,7 @@ static void add_health(FILE *out, const json_t *status)
 	fprintf(out, "#pfsync-linux %s  hostid %s  up %.0f s  health %s\n", str(status, "version"),
 		str(status, "hostid"), num(status, "uptime"), str(status, "health"));
 	json_array_foreach(json_object_get(status, "findings"), i, f)
-		fprintf(out, "!%-18s %s\n", str(f, "id"), str(f, "text"));
+		fprintf(out, "!%-22s %s\n", str(f, "id"), str(f, "text"));
 	if (!i)
 		fprintf(out, "+%s\n", str(status, "why"));
 }

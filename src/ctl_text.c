@@ -75,8 +75,8 @@ static void print_findings(FILE *out, const json_t *o, bool colour)
 	json_array_foreach(json_object_get(o, "findings"), i, f)
 	{
 		fprintf(out, "  ");
-		print_mark(out, str(f, "id"), 18, badness_of(str(f, "severity")), colour);
-		fprintf(out, " %s\n%21sremedy: %s\n", str(f, "text"), "", str(f, "remedy"));
+		print_mark(out, str(f, "id"), 22, badness_of(str(f, "severity")), colour);
+		fprintf(out, " %s\n%25sremedy: %s\n", str(f, "text"), "", str(f, "remedy"));
 	}
 }
 
@@ -268,7 +268,13 @@ static void print_note(FILE *out, const json_t *o)
 		print_proto(out, num(o, "proto"));
 		fprintf(out, " ");
 		print_tuple(out, json_object_get(o, "orig"));
+		if (json_object_get(o, "reason")) { /* of a clash it is the answer's side */
+			fprintf(out, "  reply ");
+			print_tuple(out, json_object_get(o, "reply"));
+		}
 	}
+	if (json_object_get(o, "text"))
+		fprintf(out, "  (%s)", str(o, "text"));
 	fprintf(out, "\n");
 }
 

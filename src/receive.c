@@ -416,10 +416,11 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	if (packet.version == PFSYNC_VERSION_OPENBSD) /* one layout has that version */
 		peer_dialect(e, p, LAYOUT_OPENBSD);
 	while (packet_next(&packet, &s)) {
-		engine_note(e, &(struct note){.kind = NOTE_RECEIVED,
-					      .action = s.action,
-					      .link = (int)link,
-					      .peer = &p->addr});
+		if (s.action != ACT_EOF)
+			engine_note(e, &(struct note){.kind = NOTE_RECEIVED,
+						      .action = s.action,
+						      .link = (int)link,
+						      .peer = &p->addr});
 		if (s.action == ACT_UNKNOWN &&
 		    packet.error == R_NONE) /* passed over, the rest counts */
 			engine_refuse(e, R_ACTION, p, NULL);

@@ -404,6 +404,7 @@ static void exists_already(void)
 	CHECK(node_entry(&n, &nat) == NULL);
 	CHECK(node_entry(&n, &other) != NULL);
 	CHECK_EQ(node_refused(&n, R_KERNEL_CLASH), 1);
+	CHECK_EQ(n.notes[NOTE_REFUSED], 1); /* for monitor: which one */
 	/* the reply tuple belongs to a flow that lives: that one stays */
 	clash = tuples_v4(PROTO_TCP, 11, 7);
 	tuples_snat(&clash, 2, 60000);
