@@ -7,12 +7,14 @@
 #ifndef PFSYNC_TAP_H
 #define PFSYNC_TAP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum tap_kind { TAP_PFSYNC, TAP_UNREACHABLE };
 
-/* Needs CAP_NET_RAW. The descriptor is the caller's to close. */
-int tap_open(int *fd, unsigned index, enum tap_kind kind);
+/* group: what is sent to a group counts as well. Needs CAP_NET_RAW. The descriptor is the caller's
+ * to close. */
+int tap_open(int *fd, unsigned index, enum tap_kind kind, bool group);
 
 /* How many since the last call; 0 if that cannot be told. */
 uint64_t tap_count(int fd);

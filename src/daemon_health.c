@@ -74,7 +74,8 @@ void daemon_tap(struct daemon_link *l, unsigned index)
 			close(l->tap[kind]);
 		l->tap[kind] = -1;
 		if (index)
-			(void)tap_open(&l->tap[kind], index, (enum tap_kind)kind);
+			(void)tap_open(&l->tap[kind], index, (enum tap_kind)kind,
+				       l->d->settings->sync[l->number].multicast);
 	}
 }
 

@@ -24,6 +24,7 @@ enum {
 	V6_HEADER = 40,
 	ICMP_HEADER = 8,
 	ANY = 1, /* bytes kept of what is counted */
+	FILTER_MAX = 32,
 };
 
 #define LOAD(size, at)	  BPF_STMT(BPF_LD | (size) | BPF_ABS, (unsigned)(at))
@@ -32,8 +33,16 @@ enum {
 #define TAKE		  BPF_STMT(BPF_RET | BPF_K, ANY)
 #define LEAVE		  BPF_STMT(BPF_RET | BPF_K, 0)
 
+/* For this host, or for a group that it is in; where it should be in none: NOBODY. */
+#define FOR_US(no)                                                                                 \
+	LOAD(BPF_B, SKF_AD_OFF + SKF_AD_PKTTYPE), EQUAL(PACKET_HOST, 1, 0),                        \
+		EQUAL(PACKET_MULTICAST, 0, (no)-3)
+
+enum { FOR_GROUP = 2, NOBODY = 255 }; /* the instruction with the group */
+
 /* From the network header on; of fragments only the first counts. */
 static const struct sock_filter pfsync[] = {
+	FOR_US(12),
 	LOAD(BPF_H, SKF_AD_OFF + SKF_AD_PROTOCOL),
 	EQUAL(ETH_P_IPV6, 5, 0),
 	EQUAL(ETH_P_IP, 0, 6),
@@ -48,6 +57,7 @@ static const struct sock_filter pfsync[] = {
 };
 
 static const struct sock_filter unreachable[] = {
+	FOR_US(20),
 	LOAD(BPF_H, SKF_AD_OFF + SKF_AD_PROTOCOL),
 	EQUAL(ETH_P_IPV6, 8, 0),
 	EQUAL(ETH_P_IP, 0, 14),
@@ -69,19 +79,24 @@ static const struct sock_filter unreachable[] = {
 	TAKE,
 };
 
-int tap_open(int *fd, unsigned index, enum tap_kind kind)
+_Static_assert(sizeof(unreachable) <= FILTER_MAX * sizeof(unreachable[0]), "it has to fit");
+
+int tap_open(int *fd, unsigned index, enum tap_kind kind, bool group)
 {
-	struct sock_fprog program = {.len = sizeof(pfsync) / sizeof(pfsync[0]),
-				     .filter = (struct sock_filter *)(uintptr_t)pfsync};
+	bool frames = kind == TAP_PFSYNC;
+	struct sock_filter code[FILTER_MAX];
+	struct sock_fprog program = {
+		.len = (frames ? sizeof(pfsync) : sizeof(unreachable)) / sizeof(code[0]),
+		.filter = code,
+	};
 	struct sockaddr_ll to = {.sll_family = AF_PACKET,
 				 .sll_protocol = htons(ETH_P_ALL),
 				 .sll_ifindex = (int)index};
 	int s, one = 1, least = 1, err;
 
-	if (kind == TAP_UNREACHABLE) {
-		program.len = sizeof(unreachable) / sizeof(unreachable[0]);
-		program.filter = (struct sock_filter *)(uintptr_t)unreachable;
-	}
+	memcpy(code, frames ? pfsync : unreachable, program.len * sizeof(code[0]));
+	if (!group)
+		code[FOR_GROUP].k = NOBODY;
 	/* protocol 0: nothing comes in until it is bound, filter in place */
 	s = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (s < 0)
