@@ -71,6 +71,8 @@ struct health {
 	struct finding finding[FINDINGS_MAX]; /* causes first */
 	size_t count;
 	int status; /* the exit status of check */
+	struct engine_totals
+		totals; /* to count them takes a walk through the table: once is enough */
 };
 
 /* What health_look() compares with: how it was a few minutes ago. */

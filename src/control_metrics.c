@@ -123,38 +123,35 @@ static bool is_repeated(const struct health *h, size_t i)
 	return false;
 }
 
-static void add_health(const struct control_env *env, struct text *t)
+static void add_health(const struct control_env *env, const struct host_facts *facts,
+		       const struct health *h, struct text *t)
 {
-	struct host_facts facts;
-	struct health h;
-
-	view_look(env, &facts, &h);
-	add_gauge(t, "health", "0 in sync, 1 degraded, 2 not working", (double)h.status);
+	add_gauge(t, "health", "0 in sync, 1 degraded, 2 not working", (double)h->status);
 	add_gauge(t, "demotion", "what is told to keepalived", health_demotion(env->engine));
 	add_family(t, "finding", "gauge", "1 for each thing that is wrong, see pfsyncctl status");
-	for (size_t i = 0; i < h.count; i++) {
-		const struct finding *f = &h.finding[i];
+	for (size_t i = 0; i < h->count; i++) {
+		const struct finding *f = &h->finding[i];
 
-		if (is_repeated(&h, i))
+		if (is_repeated(h, i))
 			continue;
 		text_add(t, "pfsync_finding{id=\"%s\",link=\"", f->id);
 		add_label(t, f->link < 0 ? "" : env->settings->sync[f->link].name);
 		text_add(t, "\"} 1\n");
 	}
-	if (facts.conntrack_max > 0) {
+	if (facts->conntrack_max > 0) {
 		add_gauge(t, "conntrack_entries", "entries in the kernel's table",
-			  (double)facts.conntrack_count);
+			  (double)facts->conntrack_count);
 		add_gauge(t, "conntrack_entries_max", "entries that the kernel's table takes",
-			  (double)facts.conntrack_max);
+			  (double)facts->conntrack_max);
 	}
-	health_free(&h);
 }
 
 void view_metrics(const struct control_env *env, struct text *out)
 {
-	struct engine_totals totals;
+	struct host_facts facts;
+	struct health h;
 
-	engine_totals_walked(env->engine, &totals);
+	view_look(env, &facts, &h);
 	add_family(out, "build_info", "gauge", "the daemon's version");
 	text_add(out, "pfsync_build_info{version=\"");
 	add_label(out, env->version);
@@ -165,17 +162,18 @@ void view_metrics(const struct control_env *env, struct text *out)
 		for (int remote = 0; remote < 2; remote++)
 			text_add(out, "pfsync_flows{protocol=\"%s\",origin=\"%s\"} %zu\n",
 				 view_protos[i], remote ? "remote" : "local",
-				 totals.by_proto[i][remote]);
+				 h.totals.by_proto[i][remote]);
 	add_gauge(out, "flows_in_kernel", "flows that have a kernel entry",
-		  (double)totals.in_kernel);
+		  (double)h.totals.in_kernel);
 	add_gauge(out, "flows_missing", "flows of peers that the kernel did not take",
-		  (double)totals.missing);
-	add_gauge(out, "flows_live", "flows whose traffic passes here", (double)totals.live);
-	add_gauge(out, "queued", "messages that wait to be sent", (double)totals.queued);
-	add_health(env, out);
+		  (double)h.totals.missing);
+	add_gauge(out, "flows_live", "flows whose traffic passes here", (double)h.totals.live);
+	add_gauge(out, "queued", "messages that wait to be sent", (double)h.totals.queued);
+	add_health(env, &facts, &h, out);
 	add_gauge(out, "uptime_seconds", "time since the daemon's start",
 		  env->now > env->started ? (double)(env->now - env->started) / 1e9 : 0.0);
 	add_links(env, out);
 	add_peers(env, out);
+	health_free(&h);
 	text_add(out, "# EOF\n");
 }

@@ -93,14 +93,14 @@ static void add_protos(const struct engine_totals *totals, struct text *t)
 void view_status(const struct control_env *env, struct text *out)
 {
 	static const char *const names[] = {"ok", "degraded", "down"};
-	struct engine_totals totals;
+	const struct engine_totals *totals;
+	struct health h;
 	struct host_facts facts;
 	struct text why = {0};
-	struct health h;
 
 	view_look(env, &facts, &h);
 	health_why(&h, env, &why);
-	engine_totals_walked(env->engine, &totals);
+	totals = &h.totals;
 	text_add(out, "{\"health\":\"%s\",", names[h.status]);
 	add_string(out, "why", why.s ? why.s : "");
 	text_free(&why);
@@ -113,11 +113,11 @@ void view_status(const struct control_env *env, struct text *out)
 	text_add(out,
 		 "\"flows\":{\"total\":%zu,\"local\":%zu,\"remote\":%zu,\"in_kernel\":%zu,"
 		 "\"live\":%zu,\"waiting\":%zu,",
-		 totals.flows, totals.local, totals.remote, totals.in_kernel, totals.live,
-		 totals.waiting);
-	add_protos(&totals, out);
-	text_add(out, "},\"queued\":%zu,\"undecided\":%s,", totals.queued,
-		 yes_no(totals.undecided));
+		 totals->flows, totals->local, totals->remote, totals->in_kernel, totals->live,
+		 totals->waiting);
+	add_protos(totals, out);
+	text_add(out, "},\"queued\":%zu,\"undecided\":%s,", totals->queued,
+		 yes_no(totals->undecided));
 	add_links(env, out);
 	text_add(out, ",");
 	add_rates(env, out);

@@ -245,7 +245,7 @@ static void look_at_host(const struct look *k)
 	const struct host_facts *f = k->facts;
 	const struct counters *c = &k->now.counters;
 	uint64_t overruns = c->done[C_EVENT_OVERRUN] - k->before->counters.done[C_EVENT_OVERRUN];
-	struct engine_totals totals;
+	const struct engine_totals *totals = &k->h->totals;
 
 	if (f->net_admin == 0 || f->net_raw == 0)
 		found(k->h, FINDING_NO_CAPABILITY, -1, "CAP_NET_%s is missing: %s",
@@ -273,17 +273,16 @@ static void look_at_host(const struct look *k)
 		found(k->h, FINDING_TABLE_FULL, -1,
 		      "the kernel's table is nearly full: %" PRId64 " of %" PRId64 " entries",
 		      f->conntrack_count, f->conntrack_max);
-	engine_totals_walked(k->env->engine, &totals);
-	if (totals.remote && totals.remote >= k->env->settings->max_states)
+	if (totals->remote && totals->remote >= k->env->settings->max_states)
 		found(k->h, FINDING_IMPORT_FULL, -1,
 		      "import.max-states is reached: no more than %zu flows are taken from the "
 		      "peers",
-		      totals.remote);
-	if (totals.missing)
+		      totals->remote);
+	if (totals->missing)
 		found(k->h, FINDING_NOT_INSTALLED, -1,
 		      "%zu flows of peers are not in the kernel: they would not survive a "
 		      "take-over",
-		      totals.missing);
+		      totals->missing);
 	if (f->nat_chain == 0 && c->refused[R_NO_NAT_CHAIN])
 		found(k->h, FINDING_NO_NAT_CHAIN, -1,
 		      "translated flows came (%" PRIu64
@@ -450,6 +449,7 @@ void health_look(struct health *h, const struct control_env *env, const struct h
 
 	memset(h, 0, sizeof(*h));
 	sample(&k.now, env, facts);
+	engine_totals_walked(env->engine, &h->totals);
 	look_at_host(&k);
 	look_at_refusals(&k);
 	for (; engine_link_view(env->engine, links, &l); links++) {
@@ -474,7 +474,6 @@ void health_free(struct health *h)
 void health_why(const struct health *h, const struct control_env *env, struct text *why)
 {
 	enum { SHOWN = 3 };
-	struct engine_totals totals;
 	struct link_view l;
 	size_t peers = 0, wrong = 0;
 
@@ -492,8 +491,8 @@ void health_why(const struct health *h, const struct control_env *env, struct te
 		return;
 	for (unsigned i = 0; engine_link_view(env->engine, i, &l); i++)
 		peers += l.peers;
-	engine_totals(env->engine, &totals);
-	text_add(why, "in sync: %zu peer%s, %zu flows", peers, peers == 1 ? "" : "s", totals.flows);
+	text_add(why, "in sync: %zu peer%s, %zu flows", peers, peers == 1 ? "" : "s",
+		 h->totals.flows);
 }
 
 int health_demotion(const struct engine *e)
