@@ -281,23 +281,12 @@ class Lab:
                          "net.ipv6.conf.all.forwarding": int(on)})
 
     def _tell_neighbours(self, fw, interface, v4, v6):
-        """Gratuitous ARP and an unsolicited neighbour advertisement, as VRRP daemons and CARP send them."""
         with inside(self.ns(fw)):
             s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
             s.bind((interface, 0))
-        mac = s.getsockname()[4]
-        a4, a6 = socket.inet_aton(v4), socket.inet_pton(socket.AF_INET6, v6)
-        arp = b"\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + mac + a4 + b"\xff" * 6 + a4
-        group = socket.inet_pton(socket.AF_INET6, "ff02::1")
-        body = struct.pack("!BBHI", 136, 0, 0, 0xa0000000) + a6 + b"\x02\x01" + mac
-        total = checksum(a6 + group + struct.pack("!II", len(body), ICMP6) + body)
-        body = body[:2] + struct.pack("!H", total) + body[4:]
-        advert = (b"\x33\x33\0\0\0\1" + mac + b"\x86\xdd" + struct.pack("!IHBB", 0x60000000, len(body), ICMP6, 255) +
-                  a6 + group + body)
         with s:
-            for _ in range(2):
-                s.send(arp)
-                s.send(advert)
+            for packet in advertisements(s.getsockname()[4], v4, v6) * 2:
+                s.send(packet)
 
     def power_off(self, fw):
         """This firewall is gone: daemon killed, links cut, nothing forwarded."""
@@ -384,6 +373,18 @@ def checksum(data):
     while total >> 16:
         total = (total & 0xffff) + (total >> 16)
     return ~total & 0xffff
+
+
+def advertisements(mac, v4, v6):
+    """Gratuitous ARP and an unsolicited neighbour advertisement, as VRRP daemons and CARP send them."""
+    a4, a6 = socket.inet_aton(v4), socket.inet_pton(socket.AF_INET6, v6)
+    arp = b"\xff" * 6 + mac + struct.pack("!HHHBBH", 0x0806, 1, 0x0800, 6, 4, 1) + mac + a4 + b"\xff" * 6 + a4
+    group = socket.inet_pton(socket.AF_INET6, "ff02::1")
+    body = struct.pack("!BBHI", 136, 0, 0, 0xa0000000) + a6 + b"\x02\x01" + mac
+    total = checksum(a6 + group + struct.pack("!II", len(body), ICMP6) + body)
+    body = body[:2] + struct.pack("!H", total) + body[4:]
+    return [arp, (b"\x33\x33\0\0\0\1" + mac + b"\x86\xdd" + struct.pack("!IHBB", 0x60000000, len(body), ICMP6, 255) +
+                  a6 + group + body)]
 
 
 Entry = collections.namedtuple("Entry", "proto src sport dst dport rsrc rsport rdst rdport state left assured line")
