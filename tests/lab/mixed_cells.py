@@ -177,7 +177,7 @@ class Case:
         """Ends its connections, through the node that carries them."""
         for closer in reversed(self.closers):
             closer()
-        time.sleep(0.1)
+        time.sleep(0.5)                                 # so that both nodes hear of it
         self.lab.plug(None)
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Paced, hashed traffic between client and server that knows its gaps, and quiet connections that answer when asked."""
 import contextlib
+import errno
 import hashlib
+import itertools
 import os
 import selectors
 import socket
@@ -20,7 +22,7 @@ class Ends:
     """The server's sockets; pairs each connection of the client with its other end, whatever NAT did to it."""
 
     def __init__(self, lab):
-        self.lab, self.strays = lab, []
+        self.lab, self.numbers = lab, itertools.count(10001)
         with inside(lab.ns("server")):
             self.tcp, self.udp = (socket.socket(socket.AF_INET6, kind) for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM))
         for s in (self.tcp, self.udp):
@@ -36,10 +38,14 @@ class Ends:
         v6 = ":" in dst
         with inside(self.lab.ns("client")):
             s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, kind)
-        if source:
-            s.bind((source, 0))
         s.settimeout(10)
-        return s
+        while True:                                     # no port comes twice: what ended may still be known somewhere
+            try:
+                s.bind((source or "", next(self.numbers)))
+                return s
+            except OSError as e:
+                if e.errno != errno.EADDRINUSE:
+                    raise
 
     def connect(self, dst=SERVER, port=PORT, source=None):
         """(client's socket, server's socket, client's port)"""
