@@ -17,7 +17,7 @@ LOGIN = re.compile(r"(?:^|\n)[^\n]{0,80}login: ?$")
 PASSWORD = re.compile(r"(?i)password( for [^\n]*)?: ?$")
 SHELL = re.compile(r"(?:^|\n)[^\n]{0,120}[#$%>] ?$")
 REFUSED = re.compile(r"(?i)login incorrect")
-ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>()][0-9A-B]?)")       # colours, "where is the cursor?"
+ESCAPES = re.compile(r"\x1b(?:\[[0-9;?]*[A-Za-z]|\][^\x07]*\x07|[=>()][0-9A-B]?)")  # colours, "where is the cursor?"
 STILL = 0.7                                             # seconds after which a prompt is one
 PIECE = 64                                              # bytes typed at once: UARTs have small buffers
 

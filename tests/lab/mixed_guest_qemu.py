@@ -49,7 +49,8 @@ class Machine:
         card = card or CARDS[system]
         self.path = os.path.join(lab.dir, "console")
         self.accelerator, argv = machine()
-        argv = ["ip", "netns", "exec", lab.ns("hub"), QEMU, *argv, "-m", str(memory), "-display", "none", "-monitor", "none", "-no-user-config", "-nodefaults", "-vga", "std",
+        argv = ["ip", "netns", "exec", lab.ns("hub"), QEMU, *argv, "-m", str(memory), "-display", "none", "-monitor", "none",
+                "-no-user-config", "-nodefaults", "-vga", "std",
                 "-chardev", f"socket,id=console,path={self.path},server=on,wait=off", "-serial", "chardev:console",
                 *disk(image)]
         for n, segment in enumerate(("lan", "wan", "sync")):

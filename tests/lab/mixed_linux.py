@@ -83,13 +83,13 @@ class Linux(Guest):
     def pfsync(self, up):
         pid = self.file("pid")
         if not up:
-            self.line.must(f"if [ -f {pid} ]; then kill $(cat {pid}) 2>/dev/null; n=0; while kill -0 $(cat {pid}) 2>/dev/null"
-                           f" && [ $n -lt 80 ]; do sleep 0.1; n=$((n+1)); done; rm -f {pid}; fi")
+            self.line.must(f"if [ -f {pid} ]; then kill $(cat {pid}) 2>/dev/null; n=0; "
+                           f"while kill -0 $(cat {pid}) 2>/dev/null && [ $n -lt 80 ]; do sleep 0.1; n=$((n+1)); done; rm -f {pid}; fi")
             return
         self.line.write(self.file("conf"), self.settings(self.short))
-        self.line.must(f"{self.program('pfsync-linux')} -f -c {self.file('conf')} </dev/null >>{self.file('log')} 2>&1 & "
-                       f"echo $! > {pid}; n=0; until {self.program('pfsyncctl')} -s {self.file('sock')} status >/dev/null 2>&1;"
-                       f" do sleep 0.1; n=$((n+1)); [ $n -lt 80 ] || exit 1; done")
+        daemon, ask = self.program("pfsync-linux"), f"{self.program('pfsyncctl')} -s {self.file('sock')} status"
+        self.line.must(f"{daemon} -f -c {self.file('conf')} </dev/null >>{self.file('log')} 2>&1 & echo $! > {pid}; n=0; "
+                       f"until {ask} >/dev/null 2>&1; do sleep 0.1; n=$((n+1)); [ $n -lt 80 ] || exit 1; done")
 
     def states(self):
         return "".join(self.line.must(f"conntrack -L -f {f} -o extended 2>/dev/null") for f in ("ipv4", "ipv6"))

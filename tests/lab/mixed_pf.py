@@ -22,7 +22,7 @@ SHORT = 9                                               # seconds, of all timeou
 class Guest:
     """What the lab asks of the node opposite to Linux. line: a way to run commands there."""
     system = ""
-    settle = 2.2            # seconds until its states have been told: pf waits up to one, an OpenBSD half for another one
+    settle = 2.2            # seconds until its states have been told: pf waits for one, an OpenBSD half for another
     interfaces = {}
 
     def __init__(self, line, interfaces=None, unicast=False):
@@ -128,7 +128,7 @@ class Pf(Guest):
 
 class FreeBSD(Pf):
     system, skip, interfaces = "freebsd", "lo0", {"lan": "em0", "wan": "em1", "sync": "em2"}
-    first = ("kldload -n pf", "kldload -n pfsync", "ifconfig pfsync0 >/dev/null 2>&1 || ifconfig pfsync0 create",
+    first = ("pkill -x dhclient; true", "kldload -n pf", "kldload -n pfsync", "ifconfig pfsync0 >/dev/null 2>&1 || ifconfig pfsync0 create",
              "sysctl net.inet6.ip6.dad_count=0", "pfctl -e 2>/dev/null; pfctl -si >/dev/null")
     interface6 = ("ifconfig %s inet6 -ifdisabled",)
     down = "ifconfig pfsync0 -syncdev down"
@@ -138,7 +138,8 @@ class FreeBSD(Pf):
 
 class OpenBSD(Pf):
     system, skip, interfaces = "openbsd", "lo", {"lan": "vio0", "wan": "vio1", "sync": "vio2"}
-    first = ("ifconfig pfsync0 >/dev/null 2>&1 || ifconfig pfsync0 create",
+    first = ("rcctl stop dhcpleased slaacd >/dev/null 2>&1; true",
+             "ifconfig pfsync0 >/dev/null 2>&1 || ifconfig pfsync0 create",
              "pfctl -e 2>/dev/null; pfctl -si >/dev/null")
     interface6 = ()
     down = "ifconfig pfsync0 down"

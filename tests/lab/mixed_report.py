@@ -12,9 +12,10 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 460, 170, 44, 34, 24
 def row(f, label):
     names = {"linux": "Linux", "guest": label}
     show = lambda v: "-" if v is None else str(v)
+    legs = "/".join(f"{leg['MB']:.0f}" for leg in f["legs"] if leg["MB"] >= 1)
     return (f["cell"].partition(":")[0], " > ".join(names[n] for n in f["path"]), f["verdict"],
-            f"{f['gap ms']} ms" if f["gap ms"] else "-", "/".join(f"{leg['MB']:.0f}" for leg in f["legs"] if leg["MB"] >= 1) or "-",
-            show(f["retransmissions"]), show(f["resets"]), show(f["invalid"]), show(f["mismatches"]), f"{f['seconds']:.1f} s")
+            f"{f['gap ms']} ms" if f["gap ms"] else "-", legs or "-", show(f["retransmissions"]), show(f["resets"]),
+            show(f["invalid"]), show(f["mismatches"]), f"{f['seconds']:.1f} s")
 
 
 def table(figures, label):
@@ -43,7 +44,8 @@ def panel(f, label, x=0, y=0):
     px = lambda t: LEFT + (WIDTH - LEFT - 10) * t / end
     py = lambda r: HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * r / most
     names = {"linux": "Linux", "guest": label}
-    title = f"{f['cell'].partition(':')[0]}: {' → '.join(names[n] for n in f['path'])}, {f['verdict']}, longest gap {f['gap ms']} ms"
+    title = (f"{f['cell'].partition(':')[0]}: {' → '.join(names[n] for n in f['path'])}, {f['verdict']}, "
+             f"longest gap {f['gap ms']} ms")
     out = [f'<g transform="translate({x},{y})"><rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
            f'<text x="8" y="15" font-weight="bold">{html.escape(title)}</text>']
     for part in (0, 0.5, 1):
@@ -57,7 +59,8 @@ def panel(f, label, x=0, y=0):
                    f'height="{max(HEIGHT - BOTTOM - py(r), 0):.1f}" fill="{COLOURS[node]}"/>')
     for t, node in f["marks"]:
         out.append(f'<line x1="{px(t):.1f}" x2="{px(t):.1f}" y1="{TOP - 12}" y2="{HEIGHT - BOTTOM}" stroke="#cc3333" '
-                   f'stroke-dasharray="4 3"/><text x="{px(t) + 3:.1f}" y="{TOP - 5}" fill="#cc3333">to {names[node]}</text>')
+                   f'stroke-dasharray="4 3"/><text x="{px(t) + 3:.1f}" y="{TOP - 5}" fill="#cc3333">'
+                   f'to {names[node]}</text>')
     out.append(f'<text x="{WIDTH - 10}" y="{HEIGHT - 8}" text-anchor="end">{end:.1f} s</text>'
                f'<text x="8" y="{HEIGHT - 8}">MB/s</text></g>')
     return "\n".join(out)

@@ -43,7 +43,8 @@ def arguments(argv=None):
     how.add_argument("--taps", type=pairs, metavar="lan=IF,wan=IF,sync=IF", help="this host's ends of the guest's links")
     how.add_argument("--guest-if", type=pairs, metavar="lan=IF,wan=IF,sync=IF", help="their names inside of it")
     how.add_argument("--guest-bin", default="", metavar="DIR", help="where a Linux guest has our programs")
-    how.add_argument("--dialect", action="append", choices=DIALECTS, help="default: auto; with a Linux guest freebsd-13, then openbsd")
+    how.add_argument("--dialect", action="append", choices=DIALECTS,
+                     help="default: auto; with --guest linux freebsd-13, then openbsd")
     how.add_argument("--unicast", action="store_true", help="the two name each other instead of the group")
     how.add_argument("--login", default="root", metavar="USER", help="on the console (default: root)")
     how.add_argument("--password", default=os.environ.get("GUEST_PASSWORD", ""), metavar="TEXT",
@@ -57,7 +58,8 @@ def arguments(argv=None):
     run.add_argument("--list", action="store_true", help="the names of all cells")
     run.add_argument("--mb", type=float, default=20, metavar="N", help="megabytes on each leg (default: 20)")
     run.add_argument("--rate", type=float, metavar="N", help="megabytes a second (default: 20; in QEMU 5)")
-    run.add_argument("--patience", type=float, default=12, metavar="N", help="seconds of silence that are death (default: 12)")
+    run.add_argument("--patience", type=float, default=12, metavar="N",
+                     help="seconds of silence that are death (default: 12)")
     run.add_argument("--out", metavar="DIR", help="where all is kept (default: lab-results/TIME-mixed)")
     run.add_argument("--keep", action="store_true", help="wait for Enter before the namespaces are removed")
     o = p.parse_args(argv)
@@ -142,8 +144,8 @@ def play(o, dialect, folder):
                 lab.keep_logs(folder)
             lab.close()
         if figures:
-            report.write(folder, figures, o.label, {"guest": o.label, "dialect": dialect, "unicast": o.unicast, "rate MB/s": o.rate,
-                                                    "seconds": round(time.monotonic() - begin, 1)})
+            report.write(folder, figures, o.label, {"guest": o.label, "dialect": dialect, "unicast": o.unicast,
+                                                    "rate MB/s": o.rate, "seconds": round(time.monotonic() - begin, 1)})
     return figures, time.monotonic() - begin
 
 
@@ -174,7 +176,8 @@ def main():
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 16384)), hard))
         time_limit(o.boot_seconds + 120)
         for dialect in o.dialects:
-            everything.append((dialect, *play(o, dialect, os.path.join(root, dialect) if len(o.dialects) > 1 else root)))
+            folder = os.path.join(root, dialect) if len(o.dialects) > 1 else root
+            everything.append((dialect, *play(o, dialect, folder)))
     except (Fail, Skip, OSError) as e:
         print(f"\nmixed: {e}", file=sys.stderr)
         status = 77 if isinstance(e, Skip) else 1
