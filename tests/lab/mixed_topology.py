@@ -136,11 +136,12 @@ class MixedLab(Lab):
             self.macs["guest", segment] = guest.mac(segment)
 
     def tell(self, node):
-        """What VRRP daemons and CARP would tell the neighbours, in the node's name."""
-        for segment, v4, v6 in (("lan", LAN_VIP, LAN_VIP6), ("wan", WAN_VIP, WAN_VIP6)):
+        """What VRRP daemons and CARP would tell the neighbours, in the node's name, and told to them alone: the node
+        itself would complain of somebody with its address, on a console that may take seconds for it."""
+        for segment, end, v4, v6 in (("lan", "client", LAN_VIP, LAN_VIP6), ("wan", "server", WAN_VIP, WAN_VIP6)):
             with inside(self.ns("hub")):
                 s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-                s.bind((segment, 0))
+                s.bind((f"{end}-{segment}", 0))
             with s:
                 for packet in advertisements(bytes.fromhex(self.macs[node, segment].replace(":", "")), v4, v6) * 2:
                     s.send(packet)
