@@ -370,7 +370,7 @@ static bool take_syncs(cfg_t *root, struct settings *s)
 			.multicast = true,
 			.flush_ms = 20,
 			.bulk_rate = 20000,
-			.probe_s = 15,
+			.probe_s = 60,
 		};
 		(void)snprintf(sync->name, sizeof(sync->name), "%s", cfg_title(section));
 		if (!take_section(IN_SYNC, section, sync))

@@ -83,7 +83,7 @@ same "$dir/minimal.config" "$dir/shown.config" "defaults (<) and what $conf says
 same "$dir/shown.config" "$dir/again.config" "what is printed (<) and what it means (>)"
 
 # ---- commands and options ----
-items() { sed -n "s/^\.It $1 \([a-zA-Z-]*\).*/\1/p" "$srcdir/man/$2"; }
+items() { sed -n "/^\.Sh DIAGNOSTICS/q;s/^\.It $1 \([a-zA-Z-]*\).*/\1/p" "$srcdir/man/$2"; }
 sed -n '/^static const struct command commands/,/^};/s/.*{"\([a-z]*\)", .*/\1/p' "$srcdir/src/pfsyncctl.c" >"$dir/commands"
 items Cm pfsyncctl.8 >"$dir/said"
 [ "$(wc -l <"$dir/commands")" -ge 12 ] || fail "the table of commands was not found"

@@ -205,7 +205,7 @@ static void every_keyword(void)
 		for (; w && w->value; w++) {
 			char rest[256];
 
-			if (!strcmp(w->value, "0ms") && !k.min)
+			if (!k.min && (!strcmp(w->value, "0ms") || !strcmp(w->value, "\"\"")))
 				continue;
 			(void)snprintf(rest, sizeof(rest), " = %s", w->value);
 			(void)keyword_told(&k, rest, w->about);
