@@ -86,7 +86,7 @@ static void test_defaults(void)
 	CHECK_EQ(s->sync[0].accept.count, 0);
 	CHECK_EQ(s->sync[0].flush_ms, 20);
 	CHECK_EQ(s->sync[0].bulk_rate, 20000);
-	CHECK_EQ(s->sync[0].probe_s, 15);
+	CHECK_EQ(s->sync[0].probe_s, 60);
 	CHECK_STR(s->demotion_file, "");
 	CHECK(!s->sync[0].defer);
 	CHECK_EQ(s->interfaces, 0);
