@@ -436,6 +436,10 @@ static void retell(struct engine *e, struct flow *f)
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 		refresh_arm(e, f);
+	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0) {
+		/* that we took it over: who was away has not heard it, and nobody has spoken since
+		 */
+		sendq_pend_told(e, f, PEND_UPD_C);
 	}
 }
 

@@ -97,6 +97,40 @@ static void take_over_is_told_twice(void)
 	}
 }
 
+/*
+ * Taken over while the peer's link was down: who asks for everything has not heard it, and a Linux
+ * peer's entry drops what returns to it unless it is told.
+ */
+static void take_over_in_an_outage(void)
+{
+	for (int live = 0; live < 2; live++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+		struct pf_state s;
+
+		begin();
+		for (int h = 0; h < 2; h++) {
+			s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+			s.state_flags = PF_FLAG_SLOPPY;
+			fake_state(&pf, &n, ACT_INS, &s);
+		}
+		node_run(&n, 5000);
+		if (live)
+			CHECK(node_packet(&n, &t, true));
+		for (int i = 0; i < 30; i++) {
+			if (live)
+				CHECK(node_packet(&n, &t, false));
+			node_run(&n, 1000);
+		}
+		node_quiet(&n);
+		fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		node_run(&n, 5000);
+		CHECK_EQ(node_about(&n, ACT_UPD_C, 100, PEERS) != NULL, live);
+		CHECK_EQ(node_about(&n, ACT_UPD_C, 101, PEERS) != NULL, live);
+		CHECK(node_said(&n, ACT_UPD_C) <= 4);
+		end();
+	}
+}
+
 /* A pf gives up no name of a state that it has made: ours goes at once. */
 static void pf_keeps_its_name(void)
 {
@@ -213,6 +247,7 @@ int main(void)
 		{"only who carries a flow deletes it", only_the_carrier_deletes},
 		{"packets before the start count", passed_before_the_start},
 		{"a take-over is told twice", take_over_is_told_twice},
+		{"a take-over in an outage", take_over_in_an_outage},
 		{"a pf keeps its name", pf_keeps_its_name},
 		{"a guess is given up", guess_is_given_up},
 		{"looked at after a peer's word", looked_at_after_a_word},
