@@ -8,6 +8,16 @@
 #include "packet.h"
 #include "timeouts.h"
 
+static bool all_zero(const void *data, size_t len)
+{
+	const uint8_t *p = data;
+
+	for (size_t i = 0; i < len; i++)
+		if (p[i])
+			return false;
+	return true;
+}
+
 static bool name_ended(const char *name, size_t len)
 {
 	return memchr(name, '\0', len) != NULL;
@@ -51,20 +61,19 @@ static const char *family_wrong(const struct dialect *d, const struct pf_state *
 		return "address family number of another system";
 	if (s->af != s->stack_af || s->proto != s->stack_proto)
 		return "translation between address families";
-	if (d->layout == LAYOUT_OPENBSD && s->key[PF_WIRE].af != s->af)
+	if (d->layout == LAYOUT_OPENBSD &&
+	    (s->key[PF_WIRE].af != s->af || s->key[PF_STACK].af != s->af))
 		return "key of another address family than the state";
 	return NULL;
 }
 
 static const char *routing_wrong(const struct pf_state *s)
 {
-	static const uint8_t no_address[16];
-
 	for (int i = 0; i < 2; i++)
 		if (s->rtableid[i] != -1 && s->rtableid[i] != 0)
 			return "routing table other than the default";
-	if (s->rt || s->rt_af || s->rt_ifname[0] ||
-	    memcmp(s->rt_addr, no_address, sizeof(no_address)) != 0)
+	if (s->rt || s->rt_af || !all_zero(s->rt_ifname, sizeof(s->rt_ifname)) ||
+	    !all_zero(s->rt_addr, sizeof(s->rt_addr)))
 		return "route-to";
 	if (s->qid || s->pqid || s->dnpipe || s->dnrpipe)
 		return "queue or pipe";
@@ -145,7 +154,8 @@ static const char *upd_c_wrong(const struct dialect *d, struct section *s)
 			return "UPD_C with an expire time";
 		if (!timeout_good(d, m.timeout))
 			return "timeout index that no state has";
-		if (m.state_flags || at[82] || at[83])
+		if (m.state_flags || at[82] || at[83] || !all_zero(at + 34, 6) ||
+		    !all_zero(at + 66, 6)) /* behind each side */
 			return "pad not zero";
 	}
 	return NULL;
@@ -175,7 +185,9 @@ static const char *bus_wrong(struct section *s)
 			return "creatorid 0";
 		if (m.status != BUS_START && m.status != BUS_END)
 			return "bulk status neither start nor end";
-		if (at[9] || at[10] || at[11])
+		if (m.endtime)
+			return "bulk status with an end time";
+		if (!all_zero(at + 9, 3))
 			return "pad not zero";
 	}
 	return NULL;
@@ -188,8 +200,8 @@ static const char *clr_wrong(struct section *s)
 	while (section_next_clr(s, &m)) {
 		if (!m.creatorid)
 			return "creatorid 0";
-		if (!name_ended(m.ifname, sizeof(m.ifname)))
-			return "name without an end";
+		if (!all_zero(m.ifname, sizeof(m.ifname))) /* FreeBSD up to 14 clears all then */
+			return "CLR with an interface name";
 	}
 	return NULL;
 }
@@ -239,7 +251,6 @@ static const char *subheader_wrong(const struct dialect *d, const uint8_t *at, s
 
 const char *outgoing_wrong(const struct dialect *d, const void *data, size_t len)
 {
-	static const uint8_t zero[16];
 	const uint8_t *bytes = data, *at;
 	struct packet p;
 	struct section s = {.action = ACT_UNKNOWN};
@@ -252,7 +263,7 @@ const char *outgoing_wrong(const struct dialect *d, const void *data, size_t len
 		return "header version of another dialect";
 	if (bytes[1] != 0)
 		return "header pad not zero";
-	if (memcmp(p.checksum, zero, sizeof(zero)) != 0)
+	if (!all_zero(p.checksum, 16))
 		return "checksum not zero";
 	for (at = p.body.at; packet_next(&p, &s); at = p.body.at) {
 		if (s.present < s.count && s.action != ACT_EOF)

@@ -2,9 +2,9 @@
 #include "model.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-#include "outgoing.h"
 #include "xlat.h"
 
 enum { RUNS_AT_ONCE = 20000 };
@@ -397,8 +397,13 @@ void node_restart(struct node *n)
 	engine_up(n);
 }
 
+/* Whatever a test is about: what was wrong is not overlooked. */
 void node_stop(struct node *n)
 {
+	if (n->wrong) {
+		(void)fprintf(stderr, "wrong: %s\n", n->wrong);
+		abort();
+	}
 	engine_free(n->e);
 	free(n->entry);
 	free(n->sent);

@@ -270,6 +270,171 @@ static void test_sections(void)
 	}
 }
 
+/* ---- each byte --------------------------------------------------------------------------- */
+
+/*
+ * What a byte of a packet may be: FIXED: nothing else than it is; BOUND: some other values; FREE:
+ * what a peer, the traffic or the clock says. No byte is without a class.
+ */
+enum class { FIXED, BOUND, FREE };
+
+struct field {
+	size_t at, size;
+	enum class class;
+};
+
+#define FIELD(type, member, class)                                                                 \
+	{                                                                                          \
+		offsetof(struct type, member), sizeof(((struct type *)0)->member), class           \
+	}
+#define PEER_FIELDS(type, p)                                                                       \
+	FIELD(type, p.seqlo, FREE), FIELD(type, p.seqhi, FREE), FIELD(type, p.seqdiff, FREE),      \
+		FIELD(type, p.max_win, FREE), FIELD(type, p.mss, FREE),                            \
+		FIELD(type, p.wscale, FREE), FIELD(type, p.scrub_flags, FREE),                     \
+		FIELD(type, p.scrub_ttl, FREE), FIELD(type, p.ts_mod, FREE),                       \
+		FIELD(type, p.state, BOUND), FIELD(type, p.scrub_flag, BOUND)
+
+static const struct field state_fields[] = {
+	FIELD(pf_state, id, FREE),
+	FIELD(pf_state, creatorid, FREE),
+	FIELD(pf_state, ifname, FREE),
+	FIELD(pf_state, ifname[0], BOUND),
+	FIELD(pf_state, key[0].addr, FREE),
+	FIELD(pf_state, key[1].addr, FREE),
+	FIELD(pf_state, key[0].port, FREE),
+	FIELD(pf_state, key[1].port, FREE),
+	FIELD(pf_state, key[0].rdomain, FREE),
+	FIELD(pf_state, key[1].rdomain, FREE),
+	PEER_FIELDS(pf_state, src),
+	PEER_FIELDS(pf_state, dst),
+	FIELD(pf_state, creation, FREE),
+	FIELD(pf_state, expire, BOUND),
+	FIELD(pf_state, packets, FREE),
+	FIELD(pf_state, bytes, FREE),
+	FIELD(pf_state, direction, BOUND),
+	FIELD(pf_state, timeout, BOUND),
+	FIELD(pf_state, state_flags, BOUND),
+	FIELD(pf_state, log, FREE),
+	FIELD(pf_state, sync_flags, FREE),
+	FIELD(pf_state, updates, FREE),
+	FIELD(pf_state, max_mss, FREE),
+	FIELD(pf_state, min_ttl, FREE),
+	FIELD(pf_state, set_tos, FREE),
+	FIELD(pf_state, set_prio, FREE),
+	FIELD(pf_state, orig_ifname, FREE),
+	FIELD(pf_state, tag, FREE),
+};
+
+static const struct field upd_c_fields[] = {
+	FIELD(msg_upd_c, id, FREE),  FIELD(msg_upd_c, creatorid, FREE), PEER_FIELDS(msg_upd_c, src),
+	PEER_FIELDS(msg_upd_c, dst), FIELD(msg_upd_c, timeout, BOUND),
+};
+
+static const struct field id_fields[] = {FIELD(msg_id, id, FREE), FIELD(msg_id, creatorid, FREE)};
+static const struct field bus_fields[] = {FIELD(msg_bus, creatorid, FREE),
+					  FIELD(msg_bus, status, BOUND)};
+static const struct field clr_fields[] = {FIELD(msg_clr, creatorid, FREE)};
+
+/* One message, whatever it is. */
+static size_t one(const struct dialect *d, enum pf_action action, const void *m, uint8_t *buf)
+{
+	const struct msg_id *id = m;
+	struct builder b;
+
+	builder_start(&b, d, buf, 1460, false);
+	switch (action) {
+	case ACT_INS:
+	case ACT_UPD:
+		CHECK(builder_add_state(&b, action, m));
+		break;
+	case ACT_UPD_C:
+		CHECK(builder_add_upd_c(&b, m));
+		break;
+	case ACT_BUS:
+		CHECK(builder_add_bus(&b, m));
+		break;
+	case ACT_CLR:
+		CHECK(builder_add_clr(&b, m));
+		break;
+	default:
+		CHECK(builder_add_id(&b, action, id->id, id->creatorid));
+	}
+	return builder_finish(&b);
+}
+
+static void each_byte(const struct dialect *d, enum pf_action action, const void *m, size_t size,
+		      const struct field *field, size_t fields)
+{
+	enum class class[1500] = {FIXED};
+	uint8_t buf[1500], other[1500], changed[sizeof(struct pf_state)];
+	size_t len = one(d, action, m, buf);
+
+	CHECK(!outgoing_wrong(d, buf, len));
+	for (size_t f = 0; f < fields; f++)
+		for (unsigned fill = 0; fill < 2; fill++) { /* one of both is another value */
+			memcpy(changed, m, size);
+			memset(changed + field[f].at, fill ? 0x5a : 0xa5, field[f].size);
+			CHECK_EQ(one(d, action, changed, other), len);
+			for (size_t i = 0; i < len; i++)
+				if (buf[i] != other[i])
+					class[i] = field[f].class;
+		}
+	class[PFSYNC_HEADER_LEN] = BOUND; /* other actions have messages of that length */
+	if (size == sizeof(struct pf_state) && d->layout != LAYOUT_1500) {
+		struct pf_state s; /* told once: there is nothing to compare it with */
+
+		memcpy(&s, m, sizeof(s));
+		if (d->layout != LAYOUT_OPENBSD)
+			s.af = s.stack_af = 6;
+		s.proto = s.stack_proto = 17;
+		(void)one(d, action, &s, other);
+		for (size_t i = 0; i < len; i++)
+			if (buf[i] != other[i])
+				class[i] = FREE;
+	}
+	for (size_t i = 0; i < len; i++) {
+		unsigned refused = 0;
+		uint8_t was = buf[i];
+
+		for (unsigned v = 0; v < 256; v++) {
+			buf[i] = (uint8_t)v;
+			refused += v != was && outgoing_wrong(d, buf, len);
+		}
+		buf[i] = was;
+		if (!CHECK(class[i] == FREE || (class[i] == FIXED && refused == 255) ||
+			   (class[i] == BOUND && refused)))
+			printf(" (%s, %s, byte %zu, %u refused)", d->name, action_name(action), i,
+			       refused);
+	}
+}
+
+#define EACH_BYTE(action, m, fields)                                                               \
+	each_byte(d, action, m, sizeof(*(m)), fields, sizeof(fields) / sizeof((fields)[0]))
+
+static void test_each_byte(void)
+{
+	static const struct msg_bus bus = {.creatorid = 0x01020304, .status = BUS_START};
+	static const struct msg_clr clr = {.creatorid = 0x01020304};
+	static const struct msg_id id = {.id = 0x0102030405060708, .creatorid = 0x01020304};
+	struct pf_state s = sample_state(4);
+	struct msg_upd_c u = sample_upd_c();
+
+	s.id = u.id = id.id; /* no byte alone makes it zero */
+	s.creatorid = u.creatorid = id.creatorid;
+	for (int i = 0; i < DIALECT_COUNT; i++) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+
+		EACH_BYTE(ACT_INS, &s, state_fields);
+		EACH_BYTE(ACT_UPD, &s, state_fields);
+		EACH_BYTE(ACT_UPD_C, &u, upd_c_fields);
+		EACH_BYTE(ACT_INS_ACK, &id, id_fields);
+		EACH_BYTE(ACT_UPD_REQ, &id, id_fields);
+		EACH_BYTE(ACT_DEL_C, &id, id_fields);
+		EACH_BYTE(ACT_BUS, &bus, bus_fields);
+		EACH_BYTE(ACT_CLR, &clr, clr_fields);
+	}
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -279,6 +444,7 @@ int main(void)
 		{"EOF where it belongs", test_eof},
 		{"bad small messages are found", test_small},
 		{"bad sections are found", test_sections},
+		{"each byte has one value, some, or any", test_each_byte},
 	};
 
 	return check_main("outgoing", tests, sizeof(tests) / sizeof(tests[0]));
