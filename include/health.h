@@ -33,6 +33,7 @@ enum severity {
 	X(NOT_JOINED, "not-joined", DEGRADED, "multicast")                                         \
 	X(NO_NEIGHBOUR, "no-neighbour", DEGRADED, "neighbour")                                     \
 	X(UNREACHABLE, "unreachable", DEGRADED, "neighbour")                                       \
+	X(PACKETS_LOST, "packets-lost", DEGRADED, "packet filter")                                 \
 	X(FILTERED, "filtered", DEGRADED, "packet filter")                                         \
 	X(NOT_SENT, "not-sent", DEGRADED, "packet filter")                                         \
 	X(HOSTID_CLASH, "hostid-clash", DEGRADED, "hostid")                                        \
@@ -89,8 +90,9 @@ struct health_history {
 	unsigned used;
 };
 
-/* To be called about once a second. */
-void health_remember(struct health_history *h, const struct control_env *env);
+/* To be called about once a second; of facts only what is counted is looked at. */
+void health_remember(struct health_history *h, const struct control_env *env,
+		     const struct host_facts *facts);
 
 /* All that is wrong; to be freed. facts: NULL if nothing is known of the host. */
 void health_look(struct health *h, const struct control_env *env, const struct host_facts *facts);

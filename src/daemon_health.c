@@ -120,9 +120,14 @@ void daemon_demote(struct daemon *d, int value)
 
 void daemon_health(struct daemon *d)
 {
+	struct host_facts counted = {.nat_chain = -1};
 	struct control_env env;
 
 	daemon_env(d, &env);
-	health_remember(&d->history, &env);
+	for (size_t i = 0; i < d->settings->syncs; i++) {
+		count_taps(&d->link[i]);
+		counted.link[i] = d->link[i].facts;
+	}
+	health_remember(&d->history, &env, &counted);
 	daemon_demote(d, health_demotion(d->engine));
 }

@@ -55,6 +55,7 @@ static const char *const remedies[FINDING_COUNT] = {
 	[FINDING_UNREACHABLE] =
 		"start pfsync on the peer (ifconfig pfsync0 syncdev ... syncpeer ... up), "
 		"or correct `peer`",
+	[FINDING_PACKETS_LOST] = "give the daemon more of the CPU, then pfsyncctl resync",
 	[FINDING_FILTERED] =
 		"let IP protocol 240 in: nft add rule inet filter input ip protocol 240 "
 		"accept, and look for other chains that drop it",
@@ -117,6 +118,10 @@ static const struct {
 	 "set `dialect` to what the peer speaks; it may be newer than this program"},
 	{R_MAX_STATES, SEVERITY_DEGRADED, "refusals",
 	 "raise import.max-states if the peers are to be trusted with more"},
+	{R_PEER_MAX_STATES, SEVERITY_DEGRADED, "refusals",
+	 "raise import.max-states or import.peer-max-states if the peer is to be trusted with "
+	 "more"},
+	{R_PEERS, SEVERITY_DEGRADED, "peers", "name the peers in `accept`"},
 	{R_MAX_RATE, SEVERITY_DEGRADED, "refusals", "raise import.max-rate, then pfsyncctl resync"},
 	{R_KEY_CLASH, SEVERITY_DEGRADED, "refusals",
 	 "old entries here stand against the peer's states: pfsyncctl monitor names them, "
@@ -130,8 +135,6 @@ static const struct {
 	 "see the log; is conntrack.zone right, and the modules nf_conntrack_netlink and nf_nat "
 	 "loaded?"},
 	{R_NO_MEMORY, SEVERITY_DEGRADED, "refusals", "give the host more memory"},
-	{R_SEND_ERROR, SEVERITY_DEGRADED, "packet filter",
-	 "look at the link and at the packet filter's output chain"},
 	{R_OUTGOING, SEVERITY_DEGRADED, "refusals", "this is a fault of the program: report it"},
 	{R_AF_TO, SEVERITY_NOTICE, "refusals",
 	 "Linux cannot carry such flows on; they end with the pf"},
@@ -197,18 +200,16 @@ static void sample(struct health_sample *s, const struct control_env *env,
 	}
 }
 
-void health_remember(struct health_history *h, const struct control_env *env)
+void health_remember(struct health_history *h, const struct control_env *env,
+		     const struct host_facts *facts)
 {
 	const uint64_t every = HEALTH_MINUTES * 60 * (uint64_t)NS / HEALTH_SLOTS;
-	struct host_facts facts = {.nat_chain = -1};
 
 	if (h->used && env->now - h->slot[h->used - 1].at < every)
 		return;
 	if (h->used == HEALTH_SLOTS)
 		memmove(h->slot, h->slot + 1, --h->used * sizeof(h->slot[0]));
-	if (env->facts)
-		env->facts(env->ctx, &facts);
-	sample(&h->slot[h->used++], env, &facts);
+	sample(&h->slot[h->used++], env, facts);
 }
 
 const struct health_sample *health_before(const struct control_env *env)
@@ -269,6 +270,13 @@ static void look_at_host(const struct look *k)
 		      "the kernel lost events %" PRIu64
 		      " times in %d minutes; peers were told late",
 		      overruns, HEALTH_MINUTES);
+	overruns = c->done[C_PACKET_OVERRUN] - k->before->counters.done[C_PACKET_OVERRUN];
+	if (overruns)
+		found(k->h, FINDING_PACKETS_LOST, -1,
+		      "%" PRIu64
+		      " packets of peers were lost in %d minutes: they came faster than they "
+		      "could be read",
+		      overruns, HEALTH_MINUTES);
 	if (f->conntrack_max > 0 && f->conntrack_count > f->conntrack_max / 10 * FULL_TENTHS)
 		found(k->h, FINDING_TABLE_FULL, -1,
 		      "the kernel's table is nearly full: %" PRId64 " of %" PRId64 " entries",
@@ -296,7 +304,9 @@ static void look_at_wire(const struct look *k, unsigned i, const char *where)
 	const struct settings_sync *sync = &k->env->settings->sync[i];
 	const struct link_facts *f = &k->facts->link[i];
 	uint64_t frames = k->now.link[i].frames - k->before->link[i].frames;
-	uint64_t packets = k->now.link[i].packets - k->before->link[i].packets;
+	uint64_t packets = k->now.link[i].packets - k->before->link[i].packets +
+			   k->now.counters.done[C_PACKET_OVERRUN] -
+			   k->before->counters.done[C_PACKET_OVERRUN];
 	uint64_t lost = k->now.link[i].lost - k->before->link[i].lost;
 
 	if (sync->multicast && f->joined == 0)
@@ -386,7 +396,8 @@ static void look_at_link(const struct look *k, unsigned i, const struct link_vie
 	if (sync->mode == MODE_SEND_ONLY)
 		return;
 	if (!l->peers)
-		found(k->h, FINDING_NEVER_HEARD, (int)i, "no peer was heard on %s", where);
+		found(k->h, FINDING_NEVER_HEARD, (int)i, "no peer was heard on %s%s", where,
+		      l->bulk_failed ? ", no peer answered a request for its states" : "");
 	else if (l->bulk_failed)
 		found(k->h, FINDING_BULK_FAILED, (int)i,
 		      "no peer answered the bulk request to its end on %s", where);

@@ -349,6 +349,7 @@ static void test_findings(void)
 	FIND("mtu-tiny", 1, "mtu eth2", e.link.mtu = 500);
 	FIND("mtu", 1, "mtu eth2", e.link.mtu = 1000, e.link.narrow = true);
 	FIND("not-joined", 1, "multicast eth2", e.facts.link[0].joined = 0);
+	FIND("packets-lost", 1, "packet filter eth2", e.counters.done[C_PACKET_OVERRUN] = 1);
 	FIND("filtered", 1, "packet filter eth2", e.facts.link[0].frames = 9);
 	FIND("not-sent", 1, "packet filter eth2", e.facts.link[0].lost = 1);
 	FIND("hostid-clash", 1, "hostid eth2", e.peer.clash = true);
@@ -393,12 +394,12 @@ static void test_decay(void)
 	if (!CHECK(history))
 		return;
 	env.history = history;
-	health_remember(history, &env);
+	health_remember(history, &env, &e.facts);
 	e.counters.refused[R_TTL] = 7;
 	for (int second = 0; second <= 60 * HEALTH_MINUTES + 20; second++) {
 		env.now += 1000000000;
 		e.counters.done[C_DUMPS]++;
-		health_remember(history, &env);
+		health_remember(history, &env, &e.facts);
 		if (second == 60 * HEALTH_MINUTES - 20)
 			check_health(&env, 1, "7 of \"packet with a TTL");
 	}
