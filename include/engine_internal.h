@@ -271,6 +271,7 @@ void bulk_on_request(struct engine *e, struct link *l);
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m);
 void bulk_on_states(struct engine *e, struct link *l, struct peer *p);
 void bulk_on_peer(struct engine *e, struct link *l);
+bool bulk_speaks(const struct engine *e, const struct link *l, uint8_t version);
 void bulk_probe(struct engine *e, struct link *l);
 bool bulk_idle(const struct engine *e);
 void bulk_run(struct engine *e);

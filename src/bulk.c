@@ -43,7 +43,8 @@ static bool undeclared(const struct engine *e, const struct link *l, uint8_t ver
 	return false;
 }
 
-static bool speaks(const struct engine *e, const struct link *l, uint8_t version)
+/* Whether that header version may be understood on the link. */
+bool bulk_speaks(const struct engine *e, const struct link *l, uint8_t version)
 {
 	bool any = !l->dialects || (!l->config.dialect && undeclared(e, l, version));
 
@@ -56,7 +57,7 @@ static bool speaks(const struct engine *e, const struct link *l, uint8_t version
 /* FreeBSD waits 5 s for an answer, OpenBSD 2 s (pfsync-protocol 4.7). */
 static uint64_t answer_time(const struct engine *e, const struct link *l)
 {
-	return (speaks(e, l, PFSYNC_VERSION_FREEBSD) ? 5 : 2) * NS_PER_S;
+	return (bulk_speaks(e, l, PFSYNC_VERSION_FREEBSD) ? 5 : 2) * NS_PER_S;
 }
 
 /* One of each header version. */
@@ -71,7 +72,7 @@ static void send_request(struct engine *e, struct link *l)
 	for (int i = 0; i < 2; i++) {
 		const struct dialect *d = dialect_get(one_of[i]);
 
-		if (!speaks(e, l, d->version))
+		if (!bulk_speaks(e, l, d->version))
 			continue;
 		builder_start(&b, d, e->packet, sendq_payload(l, d), false);
 		(void)builder_add_id(&b, ACT_UPD_REQ, 0, 0);
@@ -374,7 +375,7 @@ static void answer_run(struct engine *e, struct link *l)
 	for (size_t i = 0; i < 2; i++) { /* START and END alone */
 		const struct dialect *dialect = dialect_get(one_of[i]);
 
-		if (!(versions & 1u << dialect->version) && speaks(e, l, dialect->version))
+		if (!(versions & 1u << dialect->version) && bulk_speaks(e, l, dialect->version))
 			answer_portion(e, l, dialect, flow, 0, !a->started, last);
 	}
 	e->ops.flush_packets(e->ctx);

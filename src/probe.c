@@ -38,15 +38,15 @@ static void send_echo(struct engine *e, struct link *l)
 			      .src.state = 2,
 			      .dst.state = 2,
 			      .timeout = PFTM_UDP_MULTIPLE};
-	unsigned all = l->dialects ? l->dialects : 1u << DIALECT_FREEBSD_13 | 1u << DIALECT_OPENBSD;
+	static const enum dialect_id one_of[] = {DIALECT_FREEBSD_13, DIALECT_OPENBSD};
 	struct builder b;
 
 	if (l->config.mode == MODE_RECEIVE_ONLY)
 		return;
-	for (int i = 0; i < DIALECT_COUNT; i++) {
-		const struct dialect *d = dialect_get((enum dialect_id)i);
+	for (int i = 0; i < 2; i++) {
+		const struct dialect *d = dialect_get(one_of[i]);
 
-		if (!(all & 1u << i))
+		if (!bulk_speaks(e, l, d->version))
 			continue;
 		builder_start(&b, d, e->packet, sendq_payload(l, d), false);
 		(void)builder_add_upd_c(&b, &m);

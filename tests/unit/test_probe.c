@@ -207,6 +207,32 @@ static void a_question(void)
 	end();
 }
 
+/* One that has no states has not shown its dialect; it is asked in the version of its header. */
+static void undeclared(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct fake other;
+	bool heard = false;
+
+	c.link[0].probe_s = EVERY;
+	node_start(&n, &c, 2, 1000 * S);
+	fake_init(&pf, DIALECT_OPENBSD, 1, PEERS);
+	fake_init(&other, DIALECT_FREEBSD_13, 3, PEERS + 1);
+	(void)node_settle(&n);
+	for (int i = 0; i < 2; i++) { /* a bulk update of each, both empty */
+		fake_bus(i ? &other : &pf, &n, BUS_START);
+		fake_bus(i ? &other : &pf, &n, BUS_END);
+	}
+	node_run(&n, 5000);
+	node_quiet(&n);
+	node_run(&n, (EVERY + 1) * 1000);
+	for (size_t i = 0; i < n.saids; i++)
+		heard |= n.said[i].action == ACT_UPD_C &&
+			 n.said[i].version == other.dialect->version;
+	CHECK(heard);
+	end();
+}
+
 static void a_clash(void)
 {
 	meet(1500, MODE_BOTH);
@@ -229,6 +255,7 @@ int main(void)
 		{"a link that is too narrow", a_narrow_link},
 		{"modes", modes},
 		{"the question of another", a_question},
+		{"a peer that has shown no dialect", undeclared},
 		{"a peer with our hostid", a_clash},
 	};
 
