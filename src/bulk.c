@@ -193,13 +193,13 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
 
 	(void)peer_hostid(e, p, m->creatorid);
+	p->clash = m->creatorid == e->config.hostid;
 	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
 	p->received = 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
 		return;
 	}
-	p->clash = m->creatorid == e->config.hostid;
 	probe_answered(e, p);
 	if (m->status == BUS_END) {
 		if (answered(e, l))

@@ -243,6 +243,9 @@ static void a_clash(void)
 	pf.hostid = PEERS;
 	fake_bus(&pf, &n, BUS_END);
 	CHECK(!peer().clash);
+	pf.hostid = OURS; /* also in what we did not ask for */
+	fake_bus(&pf, &n, BUS_START);
+	CHECK(peer().clash);
 	end();
 }
 
