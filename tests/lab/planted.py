@@ -92,10 +92,16 @@ def wrong_peer(lab):
     return a
 
 
-@fault("nf_conntrack_events is 0", 1, "events-off", "no events", "nf_conntrack_events")
+@fault("Something sets nf_conntrack_events to 0", 1, "events-off", "no events", "nf_conntrack_events")
 def events_off(lab):
     a, _ = synced(lab)
-    lab.sysctl("fwA", {"net.netfilter.nf_conntrack_events": 0})
+    stop = threading.Event()
+
+    def again():                                            # the daemon itself sets it right now and then
+        while not stop.wait(0.02):
+            lab.sysctl("fwA", {"net.netfilter.nf_conntrack_events": 0})
+    threading.Thread(target=again, daemon=True).start()
+    lab.closers.append(stop.set)
     return a
 
 
