@@ -204,6 +204,8 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		}
 		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = op.entry.tuples};
 		run_one(e, &op);
+		other->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+		refresh_arm(e, other);
 		engine_count(e, C_COMMIT_REPLACED);
 	}
 	status = op.entry.status & (CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED);
