@@ -816,7 +816,7 @@ def time_limit(seconds):
     signal.alarm(seconds)
 
 
-def main(*tests, seconds=88):
+def main(*tests, seconds=140):
     """Runs test functions; their return value says what was seen. Exit status 0, 1, or 77 to be skipped."""
     orderly_end()
     time_limit(seconds)
