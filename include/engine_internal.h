@@ -101,6 +101,15 @@ struct refused {
 	uint32_t creatorid, ds;
 };
 
+enum { ASKED_MAX = 1024 };
+
+/* The name of a state that was asked for, since when, and how often. */
+struct asked {
+	uint64_t id;
+	uint32_t creatorid, ds;
+	unsigned times;
+};
+
 struct peer {
 	struct list node;
 	unsigned link;
@@ -189,6 +198,7 @@ struct engine {
 	uint32_t clear_ds;
 	size_t clear_work; /* records looked at at once in this tenth of a second */
 	struct refused refused[REFUSED_MAX];
+	struct asked asked[ASKED_MAX];
 	/* kernel writes of this call */
 	struct kernel_op op[ENGINE_BATCH];
 	size_t ops_n;

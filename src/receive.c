@@ -15,6 +15,8 @@ enum {
 	CLEAR_AT_ONCE = 10000, /* records, in a tenth of a second */
 	ANSWER_RATE = 20000,   /* states that were asked for, in a second and link */
 	ANSWER_BURST = 2000,
+	SAME_DS = 10, /* in this time one state is told so often to who asks for it: */
+	SAME_MOST = 5,
 };
 
 /* ---- the other messages ---------------------------------------------------------------- */
@@ -89,6 +91,21 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	return stale ? R_STALE : R_NONE;
 }
 
+/*
+ * Who asks for one state again and again does not take it: a pf that has the connection under
+ * another name refuses each answer. All on the link hear the answers, what is stale to one of them
+ * it corrects by an UPD_C, and of that the pf asks again, at once: a storm that never ends.
+ */
+static bool asked_too_often(struct engine *e, const struct msg_id *m)
+{
+	uint64_t mix = (m->id ^ m->creatorid) * 0x9e3779b97f4a7c15u;
+	struct asked *a = &e->asked[mix >> 32 & (ASKED_MAX - 1)];
+
+	if (a->id != m->id || a->creatorid != m->creatorid || e->ds - a->ds >= SAME_DS)
+		*a = (struct asked){.id = m->id, .creatorid = m->creatorid, .ds = e->ds};
+	return a->times++ >= SAME_MOST;
+}
+
 static enum reason take_request(struct engine *e, struct link *l, const struct msg_id *m)
 {
 	struct half *half;
@@ -102,7 +119,8 @@ static enum reason take_request(struct engine *e, struct link *l, const struct m
 	if (!half)
 		return R_UNKNOWN_REQUEST;
 	/* twenty times as long as the request: what lives here must not wait behind it */
-	if (!engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))
+	if (asked_too_often(e, m) ||
+	    !engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))
 		return R_REQUEST_RATE;
 	sendq_pend(e, half_flow(half), half_index(half), PEND_UPD);
 	sendq_urgent(e);

@@ -266,26 +266,26 @@ static void requests_are_paced(void)
 	struct {
 		uint64_t id;
 		uint32_t creatorid;
-	} told[100];
+	} told[500];
 	struct tuples t = flow_of(77, 1);
 	size_t count;
 
-	with_flows(50);
+	with_flows(250);
 	count = node_said(&n, ACT_INS);
-	CHECK_EQ(count, 100);
-	for (size_t i = 0; i < 100; i++) {
+	CHECK_EQ(count, 500);
+	for (size_t i = 0; i < 500; i++) {
 		told[i].id = node_nth(&n, ACT_INS, i)->id;
 		told[i].creatorid = node_nth(&n, ACT_INS, i)->creatorid;
 	}
 	node_quiet(&n);
-	for (int round = 0; round < 50; round++) {
+	for (size_t round = 0; round < 250; round++) {
 		fake_begin(&a);
-		for (size_t i = 0; i < 100; i++)
+		for (size_t i = round % 5 * 100; i < round % 5 * 100 + 100; i++)
 			(void)builder_add_id(&a.b, ACT_UPD_REQ, told[i].id, told[i].creatorid);
 		fake_end(&a, &n);
 	}
 	CHECK_EQ(node_said(&n, ACT_UPD), 2000);
-	CHECK_EQ(node_refused(&n, R_REQUEST_RATE), 3000);
+	CHECK_EQ(node_refused(&n, R_REQUEST_RATE), 23000);
 	node_quiet(&n);
 	node_new(&n, &t);
 	node_run(&n, 20);
@@ -293,6 +293,31 @@ static void requests_are_paced(void)
 	node_run(&n, 1000); /* and then again */
 	node_quiet(&n);
 	fake_id(&a, &n, ACT_UPD_REQ, told[0].id, told[0].creatorid);
+	CHECK_EQ(node_said(&n, ACT_UPD), 1);
+	node_stop(&n);
+}
+
+/* One that refuses a state asks for it at each word of it: it is told a few times, not for ever. */
+static void one_state_is_not_told_for_ever(void)
+{
+	const struct said *told;
+	uint64_t id;
+	uint32_t creatorid;
+
+	with_flows(1);
+	told = node_nth(&n, ACT_INS, 0);
+	if (!CHECK(told != NULL))
+		return;
+	id = told->id;
+	creatorid = told->creatorid;
+	node_quiet(&n);
+	for (int i = 0; i < 1000; i++)
+		fake_id(&a, &n, ACT_UPD_REQ, id, creatorid);
+	CHECK_EQ(node_said(&n, ACT_UPD), 5);
+	CHECK_EQ(node_refused(&n, R_REQUEST_RATE), 995);
+	node_run(&n, 1000);
+	node_quiet(&n);
+	fake_id(&a, &n, ACT_UPD_REQ, id, creatorid);
 	CHECK_EQ(node_said(&n, ACT_UPD), 1);
 	node_stop(&n);
 }
@@ -550,6 +575,7 @@ int main(void)
 		{"forged sources", forged_sources},
 		{"forged sources and the rate", forged_sources_and_the_rate},
 		{"requests are paced", requests_are_paced},
+		{"one state is not told for ever", one_state_is_not_told_for_ever},
 		{"bulk requests are paced", bulk_requests_are_paced},
 		{"clears are paced", clears_are_paced},
 		{"many clears", many_clears},
