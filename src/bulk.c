@@ -218,7 +218,7 @@ void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 {
 	if (p->received++ >= 2 * e->table.flows + SPARE_STATES)
 		return;
-	if (p->answers_until)
+	if (e->now < p->answers_until)
 		p->answers_until = e->now + PAUSE_S * NS_PER_S;
 	if (l->bulk == BULK_RECEIVING)
 		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;

@@ -379,6 +379,15 @@ static bool in_bulk(const struct engine *e, const struct incoming *in)
 	return e->now < in->peer->answers_until;
 }
 
+/* A refresh may come in the middle of a bulk update: what is about to run out here must not be
+ * passed over, unless packets show that it does not. */
+static bool runs_out(struct engine *e, struct flow *f)
+{
+	int32_t left = (int32_t)(f->expires - e->ds), whole = 10 * (int32_t)commit_seconds(e, f);
+
+	return !(f->flags & F_LIVE) && left < whole / 2 && !refresh_lives(e, f);
+}
+
 /* A state that is known by its name. */
 static enum reason update_known(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -505,7 +514,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	/* a bulk update tells what there is, not that it lives: a timeout that is written because
 	 * of it would hide the packets that have passed here since the last look */
 	if (in->ins || !half || !(f->flags & F_KERNEL) || !in_bulk(e, in) ||
-	    f->half[in->half].flags & H_ACK)
+	    f->half[in->half].flags & H_ACK || runs_out(e, f))
 		commit_want(e, f);
 	refresh_arm(e, f);
 	return r != R_NONE ? r : in->kept;

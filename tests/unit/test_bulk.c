@@ -385,6 +385,46 @@ static void request_during_a_bulk(void)
 	end();
 }
 
+static void refresh(const struct tuples *t)
+{
+	struct pf_state in = fake_half(&pf, t, PF_IN, 10), out = fake_half(&pf, t, PF_OUT, 11);
+
+	fake_state(&pf, &n, ACT_UPD, &in);
+	fake_state(&pf, &n, ACT_UPD, &out);
+}
+
+/* The refreshes behind a bulk whose END is lost are not a part of it for ever. */
+static void end_lost(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+
+	meet();
+	fake_tells(&pf, &n, &t, 10);
+	fake_bus(&pf, &n, BUS_START);
+	for (int i = 0; i < 4; i++) {
+		node_run(&n, 20000);
+		refresh(&t);
+	}
+	CHECK(node_entry(&n, &t) != NULL);
+	end();
+}
+
+/* What is about to run out is refreshed in the middle of a bulk, too. */
+static void refresh_in_a_bulk(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+
+	meet();
+	fake_tells(&pf, &n, &t, 10);
+	node_run(&n, 40000);
+	fake_bus(&pf, &n, BUS_START);
+	refresh(&t);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 40000);
+	CHECK(node_entry(&n, &t) != NULL);
+	end();
+}
+
 /* What a bulk did not mention stays. */
 static void not_the_whole_picture(void)
 {
@@ -434,6 +474,8 @@ int main(void)
 		{"an empty table is answered", empty_table},
 		{"3,000 flows", big},
 		{"a request during a bulk", request_during_a_bulk},
+		{"the END is lost, and refreshes come", end_lost},
+		{"a refresh in a bulk", refresh_in_a_bulk},
 		{"a bulk is not the whole picture", not_the_whole_picture},
 		{"a link that only receives", receive_only},
 	};
