@@ -255,6 +255,16 @@ static void make_folder(const char *path)
 	(void)mkdir(folder, 0755); /* what is wrong shows when the socket is bound */
 }
 
+/* The folder may have given the group already; who may not call chown() needs not then. */
+static int give_to_group(const char *path, gid_t gid)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0)
+		return -errno;
+	return st.st_gid == gid || !chown(path, (uid_t)-1, gid) ? 0 : -errno;
+}
+
 static int ctlsock_listen(struct ctlsock *s, const char *group)
 {
 	bool has_group = group && *group;
@@ -277,8 +287,10 @@ static int ctlsock_listen(struct ctlsock *s, const char *group)
 	if (err)
 		return err;
 	s->bound = true;
-	if (has_group && chown(s->addr.sun_path, (uid_t)-1, gid) < 0)
-		return -errno;
+	if (has_group)
+		err = give_to_group(s->addr.sun_path, gid);
+	if (err)
+		return err;
 	if (chmod(s->addr.sun_path, 0660) < 0 || listen(s->fd, CTLSOCK_CLIENTS) < 0)
 		return -errno;
 	return loop_add_fd(s->loop, s->fd, on_accept, s, &s->watch);
