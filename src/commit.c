@@ -204,6 +204,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		}
 		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = op.entry.tuples};
 		run_one(e, &op);
+		local_note_gone(e, &op.entry.tuples);
 		other->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
 		refresh_arm(e, other);
 		engine_count(e, C_COMMIT_REPLACED);

@@ -381,11 +381,13 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 	/* what was written or heard since the dump began is newer than its record */
 	if (f && e->dumping && f->flags & F_KERNEL && !!(f->flags & F_MARK) == e->mark)
 		return;
+	if (gone_meanwhile(e, &entry->tuples) && !(f && f->flags & F_KERNEL))
+		return;
 	if (f)
 		f = still_same(e, f, entry);
 	if (f)
 		dumped(e, f, entry);
-	else if (!gone_meanwhile(e, &entry->tuples))
+	else
 		begin(e, entry, e->undecided, !e->undecided);
 }
 
