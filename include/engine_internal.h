@@ -153,6 +153,8 @@ struct engine {
 	void *ctx;
 	uint64_t start, now;
 	uint32_t ds;
+	uint64_t due;	 /* when engine_run() wanted to be called again */
+	uint32_t gap_ds; /* end of the last time that we stood still; 0: never */
 	uint8_t name_key[16];
 	struct table table;
 	struct wheel wheel;
@@ -261,6 +263,7 @@ void local_note_gone(struct engine *e, const struct tuples *t);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k);
+bool local_before_gap(const struct engine *e, const struct kernel_entry *k);
 bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);
 
 /* sendq.c */

@@ -11,6 +11,7 @@
 enum {
 	DECIDE_S = 2,	    /* how long peers may take to begin to name what the start found */
 	DUMP_EVERY_S = 120, /* entries that make no events are found gone by a dump */
+	GAP_S = 3,	    /* called later than that, we have stood still */
 };
 
 /* ---- small things ---------------------------------------------------------------------- */
@@ -199,7 +200,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	e->undecided = true;
 	e->decide_at = now + DECIDE_S * NS_PER_S;
 	e->dump_at = now;
-	e->flush_at = e->walk_at = e->walk_asked_at = NEVER;
+	e->flush_at = e->walk_at = e->walk_asked_at = e->due = NEVER;
 	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++)
 		e->link[i].bulk_at = NEVER;
 	configure(e, config);
@@ -324,6 +325,8 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	if (e->due < NEVER && now - e->due > GAP_S * NS_PER_S && now > e->due)
+		e->gap_ds = e->ds;
 	dump_run(e);
 	refresh_run(e);
 	bulk_run(e);
@@ -343,6 +346,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	engine_wake(&next, probe_next(e));
 	if (!e->dumping && !bulk_walks(e, WALK_SWEEP))
 		engine_wake(&next, e->dump_at);
+	e->due = next;
 	return next;
 }
 

@@ -10,6 +10,7 @@ enum {
 	LATER = 12,	   /* ds; the kernel tells whole seconds */
 	EARLIER = 30,	   /* an event may have lain in its queue for a while */
 	UNKNOWN = 1 << 26, /* an expiry further off is none */
+	ROUNDED = 10,	   /* an age is as coarse as that */
 };
 
 /*
@@ -52,6 +53,17 @@ uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
 	uint32_t own = e->own_timeout[timeout_class(k)];
 
 	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
+}
+
+/*
+ * Its last packet passed before we stood still for a while, as a machine does that is suspended or
+ * moved. Others may have carried it on since, and said so when we could not hear it.
+ */
+bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
+{
+	uint32_t age = local_age(e, k);
+
+	return e->gap_ds && age && (int32_t)(e->gap_ds - ROUNDED - (e->ds - age)) > 0;
 }
 
 /* Takes over what the kernel says of an entry. */
@@ -365,7 +377,7 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 {
 	uint32_t known = f->expires;
 	bool live = f->flags & F_LIVE;
-	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k);
+	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k) && !local_before_gap(e, k);
 
 	local_update(e, f, k, pushed && !live);
 	if (pushed && live)

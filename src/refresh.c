@@ -125,6 +125,10 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	traffic = local_touched(e, f, k);
 	if (age && !(f->flags & F_LIVE) && (int32_t)(f->heard - (e->ds - age)) > SLACK)
 		traffic = false; /* a peer has spoken since the last packet */
+	if (local_before_gap(e, k)) {
+		traffic = false; /* it is ours again when a packet passes */
+		f->flags &= (uint16_t)~F_LIVE;
+	}
 	/* nothing acknowledges a take-over: unless somebody has spoken since, it is told twice */
 	again = f->again && f->flags & F_LIVE && (int32_t)(f->told - f->heard) > 0;
 	f->again = 0;

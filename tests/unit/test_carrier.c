@@ -241,6 +241,28 @@ static void what_rests_runs_out(void)
 	end();
 }
 
+/* We stood still: that packets passed before does not say that they pass here still. */
+static void stood_still(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 5000);
+	CHECK(node_packet(&n, &t, false));
+	n.now += 40 * S;
+	node_quiet(&n);
+	node_run(&n, 10000);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK_EQ(n.sents, 0);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 20000);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	CHECK(node_said(&n, ACT_UPD_C) >= 2);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -253,6 +275,7 @@ int main(void)
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
 		{"what rests runs out", what_rests_runs_out},
+		{"we stood still", stood_still},
 	};
 
 	return check_main("carrier", tests, sizeof(tests) / sizeof(tests[0]));
