@@ -69,12 +69,14 @@ bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
 /* Takes over what the kernel says of an entry. */
 static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
+	/* what moves less than can be seen adds up: many small steps are traffic, too */
+	if (k->has_timeout && (!(f->flags & F_KERNEL) || local_touched(e, f, k) ||
+			       (int32_t)(f->expires - e->ds) > UNKNOWN))
+		f->expires = e->ds + 10 * k->timeout;
 	f->flags = (uint16_t)((f->flags & ~F_HELD) | F_KERNEL);
 	f->flags = (uint16_t)(e->mark ? f->flags | F_MARK : f->flags & ~F_MARK);
 	if (k->id)
 		f->node.word = k->id;
-	if (k->has_timeout)
-		f->expires = e->ds + 10 * k->timeout;
 	f->flags = (uint16_t)(f->flags & ~(F_ASSURED | F_REPLIED));
 	if (k->status & CT_STATUS_ASSURED)
 		f->flags |= F_ASSURED;
@@ -156,8 +158,12 @@ void local_take_over(struct engine *e, struct flow *f)
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic)
 {
 	bool was_assured = f->flags & F_ASSURED, was_live = f->flags & F_LIVE, rose;
+	bool untold = was_live && !traffic && f->flags & F_KERNEL && local_touched(e, f, k);
+	uint32_t known = f->expires;
 
 	learn(e, f, k);
+	if (untold) /* the next probe must still find it, to tell it */
+		f->expires = known;
 	if (f->kept)
 		return;
 	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses */
@@ -371,17 +377,13 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 
 /*
  * A known flow in a dump. An expiry that moved is traffic without an event: of a peer's
- * flow it says that it passes here; of ours the next probe must still find it, to tell it.
+ * flow it says that it passes here.
  */
 static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	uint32_t known = f->expires;
-	bool live = f->flags & F_LIVE;
 	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k) && !local_before_gap(e, k);
 
-	local_update(e, f, k, pushed && !live);
-	if (pushed && live)
-		f->expires = known;
+	local_update(e, f, k, pushed && !(f->flags & F_LIVE));
 }
 
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)

@@ -190,7 +190,7 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	    !(local_touched(e, f, &op.entry) ||
 	      (!(f->flags & F_LIVE) && refresh_own_timeout(e, f, e->ds + 10 * op.entry.timeout))))
 		return false;
-	local_update(e, f, &op.entry, true);
+	local_update(e, f, &op.entry, !(f->flags & F_LIVE));
 	return f->flags & F_LIVE;
 }
 

@@ -263,6 +263,27 @@ static void stood_still(void)
 	end();
 }
 
+/* Whoever sees an entry often sees its expiry move by little each time: that adds up to traffic. */
+static void many_small_steps(void)
+{
+	struct tuples t = tuples_v4(PROTO_ICMP, 10, 4000);
+	struct kernel_entry k;
+
+	begin();
+	node_open(&n, &t);
+	node_quiet(&n);
+	for (int i = 0; i < 30; i++) {
+		node_run(&n, 1000);
+		(void)node_packet(&n, &t, false);
+		k = node_entry(&n, &t)->k;
+		k.has_timeout = true;
+		k.timeout = 30;
+		engine_on_event(n.e, KERNEL_UPDATE, &k, false, n.now); /* its mark is set */
+	}
+	CHECK(node_said(&n, ACT_UPD_C) >= 4);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -276,6 +297,7 @@ int main(void)
 		{"a dump's record of what is gone", record_of_what_is_gone},
 		{"what rests runs out", what_rests_runs_out},
 		{"we stood still", stood_still},
+		{"many small steps", many_small_steps},
 	};
 
 	return check_main("carrier", tests, sizeof(tests) / sizeof(tests[0]));
