@@ -193,6 +193,11 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	if (local_adopt(e, f, &op.entry.tuples))
 		want.tuples = op.entry.tuples;
 	same = tuples_equal(&op.entry.tuples, &want.tuples);
+	if (same && half_closed(f, HALF_IN) && op.entry.tcp_state != CT_TCP_NONE &&
+	    op.entry.tcp_state <= CT_TCP_SYN_RECV) {
+		failed(e, f, EEXIST); /* its ports have a new connection already */
+		return;
+	}
 	if (!same) {
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
 

@@ -290,6 +290,14 @@ static bool contradicts(struct engine *e, struct flow *f, const struct incoming 
 	return f->flags & F_LIVE || refresh_lives(e, f);
 }
 
+/* A closed connection whose ports have a new one here. */
+static bool of_the_one_before(const struct flow *f, const struct incoming *in)
+{
+	return f->flags & F_LIVE && f->flags & F_KERNEL && f->proto == PROTO_TCP &&
+	       f->tcp_state <= CT_TCP_ESTABLISHED && in->s->src.state >= PF_TCP_FIN_WAIT_2 &&
+	       in->s->dst.state >= PF_TCP_FIN_WAIT_2;
+}
+
 static struct flow *new_flow(struct engine *e, const struct incoming *in, enum reason *r)
 {
 	struct flow *f;
@@ -430,6 +438,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		if (!f)
 			return r;
 	} else {
+		if (of_the_one_before(f, in))
+			return R_OTHER_NAME;
 		if (contradicts(e, f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
 			return R_KEY_CLASH;
 		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))

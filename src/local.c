@@ -252,17 +252,25 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 	return true;
 }
 
+/* The flow has closed, and the entry is of a connection that has not. */
+static bool has_reopened(const struct flow *f, const struct kernel_entry *k)
+{
+	return k->tcp_state != CT_TCP_NONE && k->tcp_state <= CT_TCP_ESTABLISHED &&
+	       half_closed(f, HALF_IN) && half_closed(f, HALF_OUT);
+}
+
 /*
  * A closed connection whose end was never told is not the one that has its ports now. NULL if so,
  * and the old one has ended.
  */
 static struct flow *still_same(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	if (f->kept || (f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE ||
-	    (k->id && k->id == f->node.word))
+	if (f->kept || (k->id && k->id == f->node.word) || !has_reopened(f, k))
 		return f;
-	if (k->tcp_state == CT_TCP_NONE || k->tcp_state > CT_TCP_ESTABLISHED ||
-	    !half_closed(f, HALF_IN) || !half_closed(f, HALF_OUT))
+	/* of a peer's entry that we have written the id is not known, but we write none that opens
+	 */
+	if ((f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE && !(k->id && f->node.word) &&
+	    k->tcp_state == CT_TCP_ESTABLISHED)
 		return f;
 	f->flags |= F_LIVE; /* its end is our news */
 	local_gone(e, f);
@@ -327,7 +335,8 @@ static bool made_anew(struct engine *e, struct flow *f, const struct kernel_entr
 	e->ops.kernel(e->ctx, &op, 1);
 	if (op.error || !tuples_equal(&op.entry.tuples, &gone->tuples))
 		return false;
-	f->node.word = op.entry.id;
+	if (!has_reopened(f, &op.entry)) /* or its ports have a new connection: see still_same() */
+		f->node.word = op.entry.id;
 	return true;
 }
 

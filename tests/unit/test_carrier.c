@@ -284,6 +284,51 @@ static void many_small_steps(void)
 	end();
 }
 
+static void told_closed(const struct tuples *t, uint64_t id)
+{
+	struct pf_state s;
+
+	for (unsigned i = 0; i < 2; i++) {
+		s = fake_half(&pf, t, i ? PF_OUT : PF_IN, id + i);
+		s.src.state = s.dst.state = PF_TCP_TIME_WAIT;
+		s.timeout = PFTM_TCP_CLOSED;
+		fake_state(&pf, &n, ACT_UPD, &s);
+	}
+}
+
+/*
+ * A new connection has the ports of one that a peer tells still, as one does that began anew:
+ * before its first packet here (0), behind it (1), or when it is open (2). It is told under its own
+ * name.
+ */
+static void ports_are_used_again(void)
+{
+	for (int when = 0; when < 3; when++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+
+		begin();
+		if (when == 0) {
+			told_closed(&t, 100);
+			node_run(&n, 100);
+			n.lose_events = true;
+			node_kill(&n, &t);
+			n.lose_events = false;
+		}
+		node_new(&n, &t);
+		if (when == 1) {
+			told_closed(&t, 100);
+			node_run(&n, 100);
+		}
+		CHECK(node_packet(&n, &t, true));
+		CHECK(node_packet(&n, &t, false));
+		if (when == 2)
+			told_closed(&t, 100);
+		CHECK(node_told(&n, &t, OURS));
+		CHECK(node_entry(&n, &t) && node_entry(&n, &t)->k.tcp_state == CT_TCP_ESTABLISHED);
+		end();
+	}
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -298,6 +343,7 @@ int main(void)
 		{"what rests runs out", what_rests_runs_out},
 		{"we stood still", stood_still},
 		{"many small steps", many_small_steps},
+		{"ports are used again", ports_are_used_again},
 	};
 
 	return check_main("carrier", tests, sizeof(tests) / sizeof(tests[0]));
