@@ -12,6 +12,7 @@ enum {
 	DECIDE_S = 2,	    /* how long peers may take to begin to name what the start found */
 	DUMP_EVERY_S = 120, /* entries that make no events are found gone by a dump */
 	GAP_S = 3,	    /* called later than that, we have stood still */
+	MISSED_S = 10,	    /* and so long that what peers have told is asked for */
 };
 
 /* ---- small things ---------------------------------------------------------------------- */
@@ -318,6 +319,17 @@ static void dump_run(struct engine *e)
 	e->ops.dump(e->ctx);
 }
 
+/* Have we stood still, as a machine does that is suspended? After long nobody was heard. */
+static void after_gap(struct engine *e)
+{
+	uint64_t gap = e->now > e->due ? e->now - e->due : 0;
+
+	if (gap > GAP_S * NS_PER_S)
+		e->gap_ds = e->ds;
+	for (size_t i = 0; gap > MISSED_S * NS_PER_S && i < e->links; i++)
+		bulk_ask(e, &e->link[i], false);
+}
+
 uint64_t engine_run(struct engine *e, uint64_t now)
 {
 	uint64_t next = NEVER;
@@ -325,8 +337,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
-	if (e->due < NEVER && now - e->due > GAP_S * NS_PER_S && now > e->due)
-		e->gap_ds = e->ds;
+	after_gap(e);
 	dump_run(e);
 	refresh_run(e);
 	bulk_run(e);

@@ -255,7 +255,8 @@ static void stood_still(void)
 	node_quiet(&n);
 	node_run(&n, 10000);
 	CHECK(node_flow(&n, &t, &v) && !v.live);
-	CHECK_EQ(n.sents, 0);
+	CHECK_EQ(n.saids, node_said(&n, ACT_UPD_REQ)); /* what was told meanwhile is asked for */
+	CHECK(n.saids > 0 && n.said[0].id == 0);
 	CHECK(node_packet(&n, &t, true));
 	node_run(&n, 20000);
 	CHECK(node_flow(&n, &t, &v) && v.live);
