@@ -29,6 +29,7 @@ struct host_facts {
 	struct link_facts {
 		int joined;	      /* the kernel has the interface in the group: 0, 1 */
 		int neighbour;	      /* the one peer answers ARP: 0, 1 */
+		bool tapped;	      /* frames can be counted */
 		uint64_t frames;      /* of pfsync that came in, before any packet filter */
 		uint64_t unreachable; /* ICMP from peers that do not take the protocol */
 		uint64_t lost;	      /* packets of ours that the kernel did not take */

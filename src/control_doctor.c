@@ -193,8 +193,11 @@ static void test_link(struct doctor *d, int i, const struct link_view *l)
 		       f->neighbour < 0 ? "not known"
 					: "the peer answers ARP, and takes the protocol");
 	text_clear(&t);
-	text_add(&t, "%" PRIu64 " pfsync packets came in, %" PRIu64 " came through", f->frames,
-		 l->packets_in);
+	if (f->tapped)
+		text_add(&t, "%" PRIu64 " pfsync packets came in, %" PRIu64 " came through",
+			 f->frames, l->packets_in);
+	else
+		text_add(&t, "not known: what comes in cannot be counted before it");
 	report(d, "packet filter", i, t.s ? t.s : "");
 	text_clear(&t);
 	text_add(&t, "%zu heard%s", l->peers, l->peers ? ", all answer" : "");

@@ -26,6 +26,7 @@ static int number_of(const char *name)
 
 static void count_taps(struct daemon_link *l)
 {
+	l->facts.tapped = l->tap[TAP_PFSYNC] >= 0;
 	l->facts.frames += tap_count(l->tap[TAP_PFSYNC]);
 	l->facts.unreachable += tap_count(l->tap[TAP_UNREACHABLE]);
 }

@@ -453,6 +453,17 @@ static bool doctor_says(const struct control_env *env, const char *name, const c
 	return found;
 }
 
+static bool answers(const struct control_env *env, const char *request, const char *words)
+{
+	json_t *o = ask(env, request);
+	char *all = json_dumps(o, 0);
+	bool found = all && strstr(all, words);
+
+	free(all);
+	json_decref(o);
+	return found;
+}
+
 static void test_doctor(void)
 {
 	static const struct address own = {4, {198, 51, 100, 2}};
@@ -463,6 +474,10 @@ static void test_doctor(void)
 	CHECK(doctor_says(&env, "nf_conntrack_events", "ok", 0));
 	CHECK(doctor_says(&env, "multicast eth2", "ok", 0));
 	CHECK(doctor_says(&env, "shared addresses", "ok", 0));
+	CHECK(answers(&env, "{\"command\":\"doctor\"}",
+		      "not known: what comes in cannot be counted"));
+	e.facts.link[0].tapped = true;
+	CHECK(answers(&env, "{\"command\":\"doctor\"}", "0 pfsync packets came in"));
 	e.facts.own = &own; /* what the flow is translated to stays here */
 	e.facts.owns = 1;
 	CHECK(doctor_says(&env, "shared addresses", "fail", 1));
