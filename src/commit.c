@@ -203,7 +203,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 
 		/* not ours to judge, or not yet read */
 		if (!other || other->flags & F_LIVE || of_another_creator(f, other) ||
-		    refresh_lives(e, other)) {
+		    (int32_t)(f->heard - other->heard) < 0 || refresh_lives(e, other)) {
 			failed(e, f, EEXIST);
 			return;
 		}
@@ -226,7 +226,9 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		return;
 	}
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
-	if (same) { /* it may be alive: that shows when we look */
+	if (!same)
+		f->node.word = 0; /* of what we have made we know no id yet */
+	if (same) {		  /* it may be alive: that shows when we look */
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 	}
