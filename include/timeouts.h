@@ -36,6 +36,9 @@ struct timeouts {
 /* pf's defaults. */
 void timeouts_default(struct timeouts *t);
 
+/* The default of one index, in seconds; as timeout_seconds() for an index that no state has. */
+uint32_t timeout_default(unsigned index);
+
 /* "tcp.established"; NULL for an index that no state has. */
 const char *timeout_name(unsigned index);
 

@@ -263,11 +263,9 @@ static void plain(struct pf_state *s)
 static uint32_t seconds_left(const struct engine *e, const struct flow *f, const struct half *half)
 {
 	int32_t left = (int32_t)(f->expires - e->ds);
-	uint32_t whole = timeout_seconds(&e->config.timeouts, half->timeout), usual;
-	struct timeouts t;
+	uint32_t whole = timeout_seconds(&e->config.timeouts, half->timeout);
+	uint32_t usual = timeout_default(half->timeout);
 
-	timeouts_default(&t);
-	usual = timeout_seconds(&t, half->timeout);
 	if (usual < whole)
 		whole = usual;
 	return left > 0 && (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;

@@ -33,10 +33,7 @@ static bool timeout_good(const struct dialect *d, uint8_t index)
 /* A FreeBSD 14 or 15 never forgets a state that has more time left than its timeout. */
 static bool expire_good(const struct pf_state *s)
 {
-	struct timeouts t;
-
-	timeouts_default(&t);
-	return s->expire <= timeout_seconds(&t, s->timeout);
+	return s->expire <= timeout_default(s->timeout);
 }
 
 static const char *peer_wrong(const struct pf_peer *p)

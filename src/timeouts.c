@@ -39,9 +39,17 @@ const char *timeout_name(unsigned index)
 	return index < PFTM_COUNT ? defaults[index].name : NULL;
 }
 
+static unsigned of_states(unsigned index)
+{
+	return index < PFTM_COUNT && defaults[index].name ? index : PFTM_OTHER_MULTIPLE;
+}
+
+uint32_t timeout_default(unsigned index)
+{
+	return defaults[of_states(index)].seconds;
+}
+
 uint32_t timeout_seconds(const struct timeouts *t, unsigned index)
 {
-	if (index >= PFTM_COUNT || !defaults[index].name)
-		index = PFTM_OTHER_MULTIPLE;
-	return t->seconds[index];
+	return t->seconds[of_states(index)];
 }
