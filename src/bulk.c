@@ -402,16 +402,21 @@ void bulk_walk(struct engine *e, unsigned what)
 	e->walk_at = e->now;
 }
 
+static void begin_asked(struct engine *e)
+{
+	if (!e->walk_asked || e->now < e->walk_asked_at)
+		return;
+	bulk_walk(e, e->walk_asked);
+	e->walk_asked = 0;
+}
+
 /* The same for what a peer can bring about by a packet: not as often as it likes. */
 void bulk_walk_asked(struct engine *e, unsigned what)
 {
 	if (!e->walk_asked)
 		e->walk_asked_at = engine_bucket_at(&e->walks, e->now, NS_PER_S, ASKED_BURST);
 	e->walk_asked |= what;
-	if (e->walk_asked_at > e->now)
-		return;
-	bulk_walk(e, e->walk_asked);
-	e->walk_asked = 0;
+	begin_asked(e);
 }
 
 bool bulk_walks(const struct engine *e, unsigned what)
@@ -471,10 +476,7 @@ static void walk_flow(struct engine *e, struct flow *f)
 
 static void walk_run(struct engine *e)
 {
-	if (e->walk_asked && e->now >= e->walk_asked_at) {
-		bulk_walk(e, e->walk_asked);
-		e->walk_asked = 0;
-	}
+	begin_asked(e);
 	if (!e->walk || e->now < e->walk_at)
 		return;
 	if (e->queued > 4 * WALK_FLOWS) { /* the queue leaves at its own pace */
