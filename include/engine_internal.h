@@ -218,6 +218,18 @@ static inline bool half_closed(const struct flow *f, int half)
 	       f->half[half].state[1] >= PF_TCP_FIN_WAIT_2;
 }
 
+/* There is no entry of it, nor what was known of one. */
+static inline void not_in_kernel(struct flow *f)
+{
+	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+}
+
+/* One of size places, a power of two, for what is remembered of a state's name. */
+static inline size_t name_slot(uint64_t id, uint32_t creatorid, size_t size)
+{
+	return ((id ^ creatorid) * 0x9e3779b97f4a7c15u) >> 32 & (size - 1);
+}
+
 /* engine.c */
 void engine_count(struct engine *e, enum counter c);
 void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s);

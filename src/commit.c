@@ -210,7 +210,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = op.entry.tuples};
 		run_one(e, &op);
 		local_note_gone(e, &op.entry.tuples);
-		other->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+		not_in_kernel(other);
 		refresh_arm(e, other);
 		engine_count(e, C_COMMIT_REPLACED);
 	}
@@ -385,7 +385,7 @@ void commit_delete(struct engine *e, struct flow *f)
 	op->verb = KERNEL_DELETE;
 	flow_tuples(f, &op->entry.tuples);
 	local_note_gone(e, &op->entry.tuples);
-	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+	not_in_kernel(f);
 }
 
 /* What flush takes out of the kernel: what lives here is no longer only imported. */

@@ -533,9 +533,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 /* Where a refused name is remembered; another of the same slot is forgotten for it. */
 static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t creatorid)
 {
-	uint64_t mix = (id ^ creatorid) * 0x9e3779b97f4a7c15u;
-
-	return &e->refused[mix >> 32 & (REFUSED_MAX - 1)];
+	return &e->refused[name_slot(id, creatorid, REFUSED_MAX)];
 }
 
 /*

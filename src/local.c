@@ -218,7 +218,7 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
  */
 void local_gone(struct engine *e, struct flow *f)
 {
-	f->flags &= (uint16_t) ~(F_KERNEL | F_LIBERAL | F_ASSURED | F_REPLIED);
+	not_in_kernel(f);
 	if (f->kept) {
 		refresh_arm(e, f); /* it ends by the peers' clock */
 		return;

@@ -98,8 +98,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
  */
 static bool asked_too_often(struct engine *e, const struct msg_id *m)
 {
-	uint64_t mix = (m->id ^ m->creatorid) * 0x9e3779b97f4a7c15u;
-	struct asked *a = &e->asked[mix >> 32 & (ASKED_MAX - 1)];
+	struct asked *a = &e->asked[name_slot(m->id, m->creatorid, ASKED_MAX)];
 
 	if (a->id != m->id || a->creatorid != m->creatorid || e->ds - a->ds >= SAME_DS)
 		*a = (struct asked){.id = m->id, .creatorid = m->creatorid, .ds = e->ds};
