@@ -43,6 +43,7 @@
 	X(TAKEN_OVER, "taken-over", "peers' flows whose traffic began to pass here")               \
 	X(HANDED_OVER, "handed-over", "our flows whose traffic a peer carries now")                \
 	X(REPLACED_OUT, "replaced-out", "peers' TCP states replaced by ones that pf can carry on") \
+	X(RELAYED, "relayed", "messages of peers told on to other links or dialects")              \
 	X(REFRESHED, "refreshed", "live flows told again before the peers' timeout")               \
 	X(PROBES, "probes", "kernel entries read to see whether their flow lives")                 \
 	X(NEVER_TOLD, "never-told", "flows that ended before they were told")

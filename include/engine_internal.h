@@ -13,6 +13,7 @@
  *	refresh.c   live flows kept alive at the peers
  *	peer.c      who is on the link
  *	probe.c     who of them still hears us
+ *	relay.c     what peers tell, to those who cannot hear them
  *	view.c      what others may see of it
  */
 #ifndef PFSYNC_ENGINE_INTERNAL_H
@@ -43,6 +44,12 @@ enum {
 /* What waits to be said of a half. Told in this order; DEL and INS together replace a state. */
 enum pend { PEND_DEL = 1, PEND_INS = 2, PEND_UPD = 4, PEND_UPD_C = 8, PEND_ALL = 15 };
 
+/*
+ * Who is to hear what is pending of a flow: all; all but those of a segment, who heard it from the
+ * peer itself; only those of a segment. A segment is a link and a dialect: see relay.c.
+ */
+enum scope { SCOPE_ALL = 0, SCOPE_EXCEPT = 0, SCOPE_ONLY = 0x40, SCOPE_SEGMENT = 0x3f };
+
 struct ids {
 	struct msg_id id[QUEUE_IDS];
 	size_t count;
@@ -66,7 +73,8 @@ struct link {
 	unsigned mtu;
 	struct prefix addr[16]; /* of the interface */
 	size_t addrs;
-	unsigned dialects; /* mask of what is spoken on it */
+	unsigned dialects;   /* mask of what is spoken on it */
+	unsigned icmp_typed; /* of these, where the peers key ICMP by id and type */
 	/* our own bulk request */
 	enum bulk_state bulk;
 	unsigned tries;
@@ -88,6 +96,7 @@ struct link {
 	struct bucket answers, states; /* bulk answers, and states that were asked for */
 	struct bucket greetings;       /* requests to peers that appear while one is under way */
 	struct ids acks, requests;
+	struct ids deletions[2]; /* relayed, by header version: FreeBSD, OpenBSD */
 	uint64_t packets_in, packets_out;
 };
 
@@ -110,12 +119,23 @@ struct asked {
 	unsigned times;
 };
 
+/* The name of a state of which a deletion was heard, when, and in which packet. */
+struct deleted {
+	uint64_t id, packet;
+	uint32_t creatorid, ds;
+	bool left; /* it was a copy of one that we had told there already */
+};
+
 struct peer {
 	struct list node;
 	unsigned link;
 	struct address addr;
-	const struct dialect *dialect;
-	uint8_t version;
+	const struct dialect *dialect; /* of its latest states; NULL not known yet */
+	unsigned spoken;	       /* mask of dialects */
+	uint8_t version;	       /* of its latest header */
+	bool many;		       /* it speaks both header versions: no pf */
+	uint64_t version_at[2];	       /* when it spoke which: FreeBSD's, OpenBSD's */
+	bool icmp_told, icmp_typed;    /* how it keys ICMP, as its states showed */
 	uint32_t hostid[4];
 	uint64_t first, returned, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */
@@ -199,8 +219,11 @@ struct engine {
 	size_t clears;
 	uint32_t clear_ds;
 	size_t clear_work; /* records looked at at once in this tenth of a second */
+	struct asked clear_told[CLEARS_MAX];
+	uint8_t retell_links; /* what WALK_RETELL is after besides live flows */
 	struct refused refused[REFUSED_MAX];
 	struct asked asked[ASKED_MAX];
+	struct deleted deleted[ASKED_MAX]; /* see relay.c */
 	/* kernel writes of this call */
 	struct kernel_op op[ENGINE_BATCH];
 	size_t ops_n;
@@ -260,7 +283,7 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
 			 uint8_t timeout);
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
-		 const struct pf_peer *dst, uint8_t timeout);
+		 const struct pf_peer *dst, uint8_t timeout, bool *news);
 void import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
@@ -280,12 +303,17 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 
 /* sendq.c */
 void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what);
+void sendq_answer(struct engine *e, struct flow *f, int half, unsigned what, uint8_t segment);
+void sendq_relay(struct engine *e, struct flow *f, int half, unsigned what);
 void sendq_pend_told(struct engine *e, struct flow *f, unsigned what);
 void sendq_drop(struct engine *e, struct flow *f);
 void sendq_drop_half(struct engine *e, struct flow *f, int half);
 void sendq_urgent(struct engine *e);
 void sendq_ack(struct engine *e, struct link *l, const struct half *h);
 void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);
+bool sendq_deletes(const struct link *l, uint8_t version, const struct half *h);
+bool sendq_undelete(struct link *l, uint8_t version, uint64_t id, uint32_t creatorid);
+void sendq_delete(struct engine *e, struct link *l, int version, uint64_t id, uint32_t creatorid);
 void sendq_flush(struct engine *e);
 size_t sendq_payload(const struct link *l, const struct dialect *d);
 bool sendq_packet(struct engine *e, unsigned link, struct builder *b);
@@ -320,6 +348,7 @@ uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
+bool refresh_claims(struct engine *e, struct flow *f);
 bool refresh_by_upd(const struct engine *e);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 
@@ -328,6 +357,8 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 bool peer_heard(struct engine *e, struct peer *p, uint8_t version);
 bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
+void peer_dialects(struct engine *e, unsigned link);
+void peer_icmp(struct engine *e, struct peer *p, const struct pf_state *s, enum pf_layout layout);
 bool peer_rate_ok(struct engine *e, struct peer *p);
 enum reason peer_quota(struct engine *e, struct peer *p);
 void peer_take_flow(struct engine *e, struct peer *p, struct flow *f);
@@ -342,5 +373,33 @@ void probe_answered(struct engine *e, struct peer *p);
 bool probe_is_echo(const struct msg_upd_c *m);
 bool probe_request(struct engine *e, struct peer *p, const struct msg_id *m);
 bool probe_state(struct engine *e, struct peer *p, const struct pf_state *s);
+
+/* relay.c */
+uint8_t relay_segment(const struct engine *e, const struct peer *p);
+unsigned relay_link(uint8_t segment);
+bool relay_needed(const struct engine *e);
+bool relay_same_ears(uint8_t segment, unsigned link, uint8_t version);
+bool relay_reaches(uint8_t scope, unsigned link, const struct dialect *d, bool state);
+uint8_t relay_widen(uint8_t a, uint8_t b);
+uint8_t relay_readers(const struct engine *e, uint8_t scope);
+bool relay_has(const struct flow *f, int h, unsigned link);
+bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool news);
+bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int h,
+		    const struct pf_peer *src, const struct pf_peer *dst);
+void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, bool word);
+void relay_state(struct engine *e, struct flow *f, int h);
+void relay_update(struct engine *e, struct flow *f, int h, bool news);
+void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, bool news);
+void relay_settle(const struct engine *e, struct flow *f, unsigned halves);
+void relay_delete(struct engine *e, const struct half *half, uint8_t segment);
+void relay_replaced(const struct engine *e, struct half *half, bool ours);
+bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half *half);
+void relay_refused(struct engine *e, const struct peer *p, struct half *half);
+bool relay_is_retold(const struct engine *e, const struct half *half, bool news);
+bool relay_is_answer(const struct engine *e, const struct half *half);
+void relay_rename(struct engine *e, const struct flow *f, int h, uint8_t segment);
+void relay_clear(struct engine *e, const struct peer *p, uint32_t creatorid);
+void relay_retell(struct engine *e, unsigned link);
+void relay_flow(struct engine *e, struct flow *f);
 
 #endif

@@ -59,6 +59,8 @@
 	X(LIVE_DELETE, "live-delete", "deletion of a flow that is alive here; told again")         \
 	X(OTHER_DELETE, "other-delete",                                                            \
 	  "deletion by another peer than the one that carries the flow; not obeyed")               \
+	X(RELAY_COPY, "relay-copy",                                                                \
+	  "copy by another relay, or a word older than the carrier's; passed over")                \
 	X(REQUEST_RATE, "request-rate",                                                            \
 	  "request for a state beyond those answered in a second; not answered")                   \
 	X(CLEARS, "clears", "CLR beyond those that are worked on already")                         \

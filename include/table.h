@@ -40,6 +40,8 @@ struct half {
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
 	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
+	uint8_t links;	  /* bits of those on which peers have it */
+	uint8_t replaced; /* when we deleted it to insert it again: see relay.c */
 };
 
 enum flow_flag {
@@ -83,13 +85,15 @@ struct flow {
 	uint16_t flags;	  /* enum flow_flag */
 	uint8_t pend;	  /* enum pend of in in the low bits, of out in the high ones */
 	uint8_t family, proto, icmp_type;
-	uint8_t tcp_state; /* of the kernel entry */
-	uint8_t wscale;	   /* original low nibble, reply high nibble */
-	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
-	uint8_t peer_link; /* where it was told */
-	uint8_t place;	   /* F_REMOTE: of the peer that it counts for */
-	uint8_t again;	   /* times that our carrying it is said once more */
-	uint8_t ends[];	   /* four times address and port, network order */
+	uint8_t tcp_state;   /* of the kernel entry */
+	uint8_t wscale;	     /* original low nibble, reply high nibble */
+	uint8_t kept;	     /* reason why it is not installed, R_NONE if it may be */
+	uint8_t place;	     /* F_REMOTE: of the peer that it counts for */
+	uint8_t scope : 7;   /* who is to hear what is pending: enum scope */
+	uint8_t again : 1;   /* our carrying it is said once more */
+	uint8_t from : 6;    /* segment of the peers' last word: see relay.c; 0: none */
+	uint8_t relayed : 2; /* halves of which was told on since `told` */
+	uint8_t ends[];	     /* four times address and port, network order */
 };
 
 struct index {

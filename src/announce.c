@@ -210,9 +210,14 @@ static void side_of(const struct flow *f, int h, int side, bool strict, struct p
 	p->state = half->state[side];
 }
 
-static void ends_of(const struct engine *e, struct flow *f, int h, struct pf_state *s)
+/* A name that a peer has for its interface may be none elsewhere, where "all" always fits. */
+static void ends_of(const struct engine *e, struct flow *f, int h, const struct link *l,
+		    const struct dialect *d, struct pf_state *s)
 {
 	unsigned index = f->half[h].ifname < e->name_count ? f->half[h].ifname : 0;
+
+	if (f->from && !relay_same_ears(f->from, (unsigned)(l - e->link), d->version))
+		index = 0;
 
 	memcpy(s->ifname, e->names[index], PF_IFNAME_LEN);
 }
@@ -292,7 +297,7 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 		plain(s);
-		ends_of(e, f, h, s);
+		ends_of(e, f, h, l, d, s);
 		s->expire = 0;
 		s->state_flags &= PF_FLAG_SLOPPY;
 		return true;
@@ -302,9 +307,9 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	find_interfaces(e, f, &t);
 	s->id = half->id;
 	s->creatorid = half->node.word;
-	ends_of(e, f, h, s);
+	ends_of(e, f, h, l, d, s);
 	s->direction = h == HALF_IN ? PF_IN : PF_OUT;
-	xlat_keys(&t, s->direction, d->icmp_typed, s->key);
+	xlat_keys(&t, s->direction, d->icmp_typed || l->icmp_typed & 1u << d->id, s->key);
 	s->af = s->stack_af = f->family;
 	s->proto = s->stack_proto = f->proto;
 	side_of(f, h, 0, strict, &s->src);

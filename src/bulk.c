@@ -472,6 +472,8 @@ static void walk_flow(struct engine *e, struct flow *f)
 	}
 	if (e->walk & (WALK_RETELL | WALK_REPLACE))
 		retell(e, f);
+	if (e->walk & (WALK_RETELL | WALK_ANNOUNCE))
+		relay_flow(e, f);
 }
 
 static void walk_run(struct engine *e)
@@ -487,6 +489,9 @@ static void walk_run(struct engine *e)
 		struct flow *f = table_walk(&e->table, &e->walk_cursor);
 
 		if (!f) {
+			if (e->walk & WALK_RETELL &&
+			    !((e->walk_next | e->walk_asked) & WALK_RETELL))
+				e->retell_links = 0;
 			e->walk = 0;
 			bulk_walk(e, e->walk_next);
 			e->walk_next = 0;

@@ -286,7 +286,7 @@ static void acknowledge(struct engine *e, struct flow *f)
 
 		if (half->flags & H_ACK && half->flags & H_PRESENT &&
 		    f->flags & (F_KERNEL | F_HELD))
-			sendq_ack(e, &e->link[f->peer_link], half);
+			sendq_ack(e, &e->link[f->from ? relay_link(f->from) : 0], half);
 		half->flags &= (uint8_t)~H_ACK;
 	}
 }

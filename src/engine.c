@@ -162,8 +162,10 @@ static void configure(struct engine *e, const struct engine_config *config)
 
 	e->config = *config;
 	e->links = config->links;
-	for (size_t i = 0; i < e->links; i++)
+	for (size_t i = 0; i < e->links; i++) {
 		link_configure(&e->link[i], &config->link[i]);
+		peer_dialects(e, (unsigned)i);
+	}
 	for (int half = 0; half < 2; half++) {
 		struct writer w = writer_of(key, sizeof(key));
 		uint64_t h;
@@ -269,8 +271,10 @@ void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
 		return;
 	l->behind = l->config.mode != MODE_SEND_ONLY;
 	bulk_ask(e, l, true);
-	if (now != e->start) /* what was told meanwhile was told to nobody */
-		bulk_walk(e, WALK_RETELL);
+	if (now == e->start)
+		return;
+	relay_retell(e, link); /* what was told meanwhile was told to nobody */
+	bulk_walk(e, WALK_RETELL);
 }
 
 void engine_on_addresses(struct engine *e, const struct address *addrs, size_t count)

@@ -55,21 +55,40 @@ static void take_side(struct engine *e, struct flow *f, int h, int side, const s
 }
 
 /*
+ * A state that is told without numbers is not checked where it is: those that were known are of a
+ * time before it was replaced, and go. They would come back as a correction, half of them with
+ * every later word, and be taken for those of a state that is.
+ */
+static void forget_numbers(struct half *half, const struct pf_peer *src, const struct pf_peer *dst)
+{
+	if (!(half->flags & H_NUMBERS) || half->flags & H_RAW || !import_made_up(src) ||
+	    !import_made_up(dst) || src->state < PF_TCP_ESTABLISHED ||
+	    dst->state < PF_TCP_ESTABLISHED || src->state < half->state[0] ||
+	    dst->state < half->state[1])
+		return;
+	half->flags = (uint8_t)((half->flags & ~H_NUMBERS) | H_SLOPPY);
+}
+
+/*
  * Both sides of an update over what is known, each by itself. Gives the number of stale sides;
- * with none or one of them stale the update counts.
+ * with none or one of them stale the update counts. news: it says what was not known.
  */
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
-		 const struct pf_peer *dst, uint8_t timeout)
+		 const struct pf_peer *dst, uint8_t timeout, bool *news)
 {
 	const struct pf_peer *in[2] = {src, dst};
 	struct half *half = &f->half[h];
-	bool numbers = half->flags & H_NUMBERS;
 	struct pf_peer known[2];
+	bool numbers;
 	int stale = 0;
 
+	if (f->proto == PROTO_TCP)
+		forget_numbers(half, src, dst);
+	numbers = half->flags & H_NUMBERS;
 	known_side(f, h, 0,
 		   &known[0]); /* before taking a side changes what is known of the other */
 	known_side(f, h, 1, &known[1]);
+	*news = half->timeout != timeout;
 	for (int side = 0; side < 2; side++) {
 		switch (merge_peer(f->proto, &known[side], numbers && !import_made_up(&known[side]),
 				   in[side])) {
@@ -77,6 +96,8 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 			stale++;
 			break;
 		case MERGE_NEWER:
+			*news = true;
+			/* fall through */
 		case MERGE_EQUAL:
 			take_side(e, f, h, side, in[side]);
 			break;
@@ -232,9 +253,10 @@ static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in
 }
 
 /* Removes a half that the peer replaced by another; the flow may be left without any. */
-static void drop_half(struct engine *e, struct flow *f, int h)
+static void drop_half(struct engine *e, struct flow *f, int h, uint8_t segment)
 {
 	sendq_drop_half(e, f, h);
+	relay_rename(e, f, h, segment);
 	table_unname(&e->table, f, h);
 	f->half[h].state[0] = f->half[h].state[1] = 0;
 	if (!((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT) &&
@@ -274,6 +296,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		return false;
 	}
 	sendq_drop_half(e, f, in->half);
+	relay_rename(e, f, in->half, relay_segment(e, in->peer));
 	table_unname(&e->table, f, in->half);
 	half->flags |= told ? H_TOLD : 0;
 	return true;
@@ -332,6 +355,9 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
+	half->links = 0;
+	relay_heard(e, in->peer, f, in->half, true);
+	relay_replaced(e, half, false);
 	half->ifname = engine_intern(e, in->s->ifname, NAMES_PEERS);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);
@@ -344,7 +370,6 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
 		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
-	f->peer_link = (uint8_t)(in->link - e->link);
 	if (in->kept != R_NONE) {
 		f->kept = (uint8_t)in->kept;
 		keep_raw(e, f, in);
@@ -367,6 +392,7 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	f->heard = e->ds;
 	f->half[h].carrier = p->place;
+	relay_heard(e, p, f, h, true);
 	f->again = 0;
 	if (!(f->flags & F_LIVE)) {
 		if (refresh_own_timeout(e, f, f->expires))
@@ -374,6 +400,10 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 		return;
 	}
 	f->flags &= (uint16_t)~F_LIVE;
+	/* what was to be replaced is another's to tell now, who knows newer numbers */
+	for (int i = HALF_IN; i <= HALF_OUT; i++)
+		if (f->pend >> 4 * i & PEND_DEL && f->half[i].flags & H_TOLD)
+			sendq_drop_half(e, f, i);
 	f->expires =
 		e->ds; /* rewritten: what passed here before must not be taken for new traffic */
 	engine_count(e, C_HANDED_OVER);
@@ -400,26 +430,39 @@ static bool runs_out(struct engine *e, struct flow *f)
 static enum reason update_known(struct engine *e, struct flow *f, const struct incoming *in)
 {
 	struct half *half = &f->half[in->half];
-	int stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
+	bool news;
+	int stale;
 
+	if (relay_is_older(e, in->peer, f, in->half, &in->s->src, &in->s->dst))
+		return R_RELAY_COPY;
+	stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	half->flags |= H_TOLD;
+	relay_heard(e, in->peer, f, in->half, false);
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
+		if (relay_is_retold(e, half, news) || relay_is_copy(e, in->peer, f, news))
+			return R_NONE;
 		import_word(e, in->peer, f, in->half);
 	} else if (stale) {
-		sendq_pend(e, f, in->half, PEND_UPD_C);
+		sendq_answer(e, f, in->half, PEND_UPD_C, relay_segment(e, in->peer));
 		sendq_urgent(e);
 		return R_STALE;
 	} else if (in_bulk(e, in)) {
+		relay_bulk(e, in->peer, f, in->half, news);
+		return R_NONE;
+	} else if (!news && !(f->flags & F_LIVE) &&
+		   (relay_is_answer(e, half) || relay_is_copy(e, in->peer, f, news))) {
 		return R_NONE;
 	} else if (!(f->flags & F_LIVE)) {
 		f->heard = e->ds;
+		relay_heard(e, in->peer, f, in->half, true);
 	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
 		/* an older FreeBSD is refreshed so, and we all hear it */
 		import_word(e, in->peer, f, in->half);
 	}
 	take_expiry(e, f, in->s);
+	relay_update(e, f, in->half, news);
 	return R_NONE;
 }
 
@@ -477,6 +520,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		sendq_pend(e, f, in->half, PEND_DEL | PEND_INS);
 		f->flags |= F_TAKEN;
 	}
+	relay_state(e, f, in->half);
 	*flow = f;
 	return R_NONE;
 }
@@ -506,7 +550,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		if (half_index(half) != in->half || !shows_same(f, in)) {
 			if (f->flags & F_LIVE)
 				return R_KEY_CLASH;
-			drop_half(e, f, half_index(half));
+			drop_half(e, f, half_index(half), relay_segment(e, in->peer));
 			half = NULL;
 		}
 	}

@@ -12,6 +12,8 @@ enum {
 	LOOK_LEAST_S = 30, /* between two bulk requests for withheld halves */
 	LOOK_MOST_S = 3600,
 	RATE_BURST = 1000, /* states */
+	MANY_S = 2,	   /* in this time one that speaks both versions has done so */
+	MANY_LAST_S = 300,
 };
 
 /*
@@ -70,23 +72,6 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 	return p;
 }
 
-/* A packet of it was accepted; true if it appears: for the first time, or after a long silence. */
-bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
-{
-	bool appears = !p->first || e->now - p->heard > p->gone_after;
-
-	if (!p->first)
-		p->first = e->now;
-	else if (appears)
-		p->returned = e->now;
-	if (p->first != e->now && appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
-		p->gone_after *= 2; /* one that is often silent has not gone each time */
-	p->heard = e->now;
-	p->version = version;
-	p->packets++;
-	return appears;
-}
-
 /* A creator was seen; true if it is new: the peer, or one that it knows, began anew. */
 bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
 {
@@ -107,32 +92,117 @@ bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
 	return true;
 }
 
+/*
+ * What is spoken on a link whose dialect is learned. Nodes like us follow the pf nodes: they count
+ * where there is nobody else.
+ */
+static unsigned spoken_on(const struct engine *e, unsigned link)
+{
+	unsigned ones = 0, all = 0;
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (p->link != link)
+			continue;
+		all |= p->spoken;
+		ones |= p->many ? 0 : p->spoken;
+	}
+	return ones ? ones : all;
+}
+
+void peer_dialects(struct engine *e, unsigned link)
+{
+	struct link *l = &e->link[link];
+	unsigned spoken = spoken_on(e, link);
+
+	if (l->config.dialect || !spoken)
+		return;
+	if (spoken & ~l->dialects) { /* it could not understand what was told so far */
+		relay_retell(e, link);
+		bulk_walk_asked(e, WALK_RETELL);
+	}
+	l->dialects = spoken;
+}
+
 /* Full states show what it speaks. Where the configuration says auto, we follow. */
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout)
 {
 	const struct dialect *d = dialect_by_layout(layout);
-	struct link *l = &e->link[p->link];
-	unsigned spoken = 0;
-	struct list *n;
+	unsigned bit = d ? 1u << d->id : 0;
 
-	if (!d || p->dialect == d)
+	if (!d || (p->many ? p->spoken & bit : p->dialect == d))
 		return;
+	p->spoken = p->many ? p->spoken | bit : bit;
 	p->dialect = d;
 	engine_note(e, &(struct note){.kind = NOTE_PEER_DIALECT,
 				      .link = (int)p->link,
 				      .peer = &p->addr,
 				      .detail = d->name});
-	if (l->config.dialect)
-		return;
-	list_for_each (n, &e->peers) {
-		const struct peer *other = container_of(n, struct peer, node);
+	peer_dialects(e, p->link);
+}
 
-		if (other->link == p->link && other->dialect)
-			spoken |= 1u << other->dialect->id;
-	}
-	if (spoken & ~l->dialects) /* it could not understand what was told so far */
-		bulk_walk_asked(e, WALK_RETELL);
-	l->dialects = spoken;
+/*
+ * A pf speaks one header version. Whoever speaks both within a moment is a node like us, until it
+ * has spoken one alone for minutes.
+ */
+static void hear_version(struct engine *e, struct peer *p, uint8_t version)
+{
+	int v = version == PFSYNC_VERSION_OPENBSD;
+	uint64_t other = p->version_at[!v];
+	bool many = p->many;
+
+	p->version = version;
+	p->version_at[v] = e->now;
+	if (other && e->now - other < MANY_S * NS_PER_S)
+		p->many = true;
+	else if (!other || e->now - other > MANY_LAST_S * NS_PER_S)
+		p->many = false;
+	if (p->many == many)
+		return;
+	if (!p->many && p->dialect)
+		p->spoken = 1u << p->dialect->id;
+	peer_dialects(e, p->link);
+}
+
+/* A packet of it was accepted; true if it appears: for the first time, or after a long silence. */
+bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
+{
+	bool appears = !p->first || e->now - p->heard > p->gone_after;
+
+	if (!p->first)
+		p->first = e->now;
+	else if (appears)
+		p->returned = e->now;
+	if (p->first != e->now && appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
+		p->gone_after *= 2; /* one that is often silent has not gone each time */
+	p->heard = e->now;
+	p->packets++;
+	hear_version(e, p, version);
+	return appears;
+}
+
+/*
+ * FreeBSD 13 and 14 changed the way in which ICMP states are keyed within their releases: what a
+ * peer sends shows it, what we send to those of its dialect follows the latest of them. An id that
+ * is the number of a type as well shows nothing.
+ */
+void peer_icmp(struct engine *e, struct peer *p, const struct pf_state *s, enum pf_layout layout)
+{
+	unsigned bit = 1u << dialect_by_layout(layout)->id;
+	uint16_t echo = s->proto == PROTO_ICMP ? 8 : 128;
+	uint16_t outside = s->key[PF_WIRE].port[PF_OUTSIDE];
+	uint16_t inside = s->key[PF_WIRE].port[PF_INSIDE];
+	struct link *l = &e->link[p->link];
+
+	/* twice the id, or the id and the type; anything else tells nothing */
+	if (!proto_is_icmp(s->proto) || (outside == echo && inside == echo) ||
+	    (outside != inside && outside != echo && inside != echo))
+		return;
+	p->icmp_told = true;
+	p->icmp_typed = outside != inside;
+	l->icmp_typed = p->icmp_typed ? l->icmp_typed | bit : l->icmp_typed & ~bit;
 }
 
 /* import.max-rate: a bucket of RATE_BURST states. */

@@ -49,6 +49,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
 	bool before, numbers; /* it spoke just before we did; it follows the sequence */
+	bool news;
 	struct flow *f;
 	int stale;
 
@@ -62,11 +63,13 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	if (relay_is_older(e, p, f, half_index(half), &m->src, &m->dst))
+		return R_RELAY_COPY;
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
 	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
-	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
+	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout, &news);
 	if (stale) {
-		sendq_pend(e, f, half_index(half), PEND_UPD_C);
+		sendq_answer(e, f, half_index(half), PEND_UPD_C, relay_segment(e, p));
 		sendq_urgent(e);
 	}
 	if (stale < 2) {
@@ -74,6 +77,9 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		 * really carries the flow; a Linux says it once, without numbers */
 		if (old_news(e, p, f))
 			return R_NONE;
+		relay_heard(e, p, f, half_index(half), false);
+		if (relay_is_copy(e, p, f, news))
+			return stale ? R_STALE : R_NONE;
 		if (!lately(e, f) || (!numbers && !before))
 			import_word(e, p, f, half_index(half));
 		else
@@ -86,6 +92,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		if (!(f->flags & F_KERNEL)) /* it waits: its time begins anew */
 			f->expires = e->ds + 10 * commit_seconds(e, f);
 		commit_want(e, f);
+		relay_update(e, f, half_index(half), news);
 		refresh_arm(e, f);
 	}
 	return stale ? R_STALE : R_NONE;
@@ -105,7 +112,8 @@ static bool asked_too_often(struct engine *e, const struct msg_id *m)
 	return a->times++ >= SAME_MOST;
 }
 
-static enum reason take_request(struct engine *e, struct link *l, const struct msg_id *m)
+static enum reason take_request(struct engine *e, struct link *l, const struct peer *p,
+				const struct msg_id *m)
 {
 	struct half *half;
 
@@ -121,16 +129,17 @@ static enum reason take_request(struct engine *e, struct link *l, const struct m
 	if (asked_too_often(e, m) ||
 	    !engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))
 		return R_REQUEST_RATE;
-	sendq_pend(e, half_flow(half), half_index(half), PEND_UPD);
+	sendq_answer(e, half_flow(half), half_index(half), PEND_UPD, relay_segment(e, p));
 	sendq_urgent(e);
 	return R_NONE;
 }
 
 /*
  * A peer has no such state any more. A flow that lives here is told again; else the half goes, and
- * with its last half the flow. Of a closed connection nothing is worth telling again.
+ * with its last half the flow. Of a closed connection nothing is worth telling again. segment: who
+ * is to hear of either; 0: all have heard of the deletion.
  */
-static enum reason delete_half(struct engine *e, struct half *half)
+static enum reason delete_half(struct engine *e, struct half *half, uint8_t segment)
 {
 	struct flow *f = half_flow(half);
 	int h = half_index(half);
@@ -141,11 +150,15 @@ static enum reason delete_half(struct engine *e, struct half *half)
 		live = refresh_lives(e, f);
 	if (live && !closed) {
 		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
-		sendq_pend(e, f, h, PEND_INS);
+		if (segment)
+			sendq_answer(e, f, h, PEND_INS, segment);
+		else
+			sendq_pend(e, f, h, PEND_INS);
 		sendq_urgent(e);
 		return R_LIVE_DELETE;
 	}
 	sendq_drop_half(e, f, h);
+	relay_delete(e, half, segment);
 	table_unname(&e->table, f, h);
 	if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
 		return R_NONE;
@@ -177,7 +190,13 @@ static enum reason take_delete(struct engine *e, const struct peer *p, uint64_t 
 
 	if (!half)
 		return R_UNKNOWN_DELETE;
-	return carried_elsewhere(e, p, half) ? R_OTHER_DELETE : delete_half(e, half);
+	if (relay_is_deleted_twice(e, p, half))
+		return R_RELAY_COPY;
+	if (carried_elsewhere(e, p, half)) {
+		relay_refused(e, p, half);
+		return R_OTHER_DELETE;
+	}
+	return delete_half(e, half, relay_segment(e, p));
 }
 
 static bool is_cleared(const struct engine *e, const struct flow *f, const struct half *half)
@@ -195,7 +214,8 @@ void receive_clear(struct engine *e, struct flow *f)
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
 		bool last = !(f->half[!h].flags & H_PRESENT);
 
-		if (is_cleared(e, f, &f->half[h]) && delete_half(e, &f->half[h]) == R_NONE && last)
+		if (is_cleared(e, f, &f->half[h]) && delete_half(e, &f->half[h], 0) == R_NONE &&
+		    last)
 			return;
 	}
 }
@@ -225,7 +245,7 @@ static void clear_at_once(struct engine *e)
  * interface is not obeyed: the kinds of pf do not agree on what it covers, and a wrong guess
  * deletes live flows.
  */
-static enum reason take_clr(struct engine *e, const struct msg_clr *m)
+static enum reason take_clr(struct engine *e, const struct peer *p, const struct msg_clr *m)
 {
 	size_t i;
 
@@ -243,7 +263,9 @@ static enum reason take_clr(struct engine *e, const struct msg_clr *m)
 	e->cleared[i].ds = e->ds;
 	if (i == e->clears)
 		e->clears++;
+	relay_clear(e, p, m->creatorid);
 	clear_at_once(e);
+	relay_retell(e, p->link);
 	/* pfctl -F states empties the whole table of the peer, of which it names only its own part
 	 */
 	bulk_walk_asked(e, WALK_CLEAR | WALK_RETELL);
@@ -287,6 +309,7 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 		    peer_hostid(e, p, state.creatorid))
 			bulk_ask(e, l, false);
 		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
+		peer_icmp(e, p, &state, s->layout);
 		if (s->action == ACT_UPD && probe_state(e, p, &state))
 			continue;
 		refuse(e, p, import_state(e, p, &state, s->layout, ins), &state);
@@ -304,7 +327,7 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 			refuse(e, p, take_delete(e, p, m.id, m.creatorid), NULL);
 		} else if (s->action == ACT_UPD_REQ) {
 			if (!probe_request(e, p, &m))
-				refuse(e, p, take_request(e, l, &m), NULL);
+				refuse(e, p, take_request(e, l, p, &m), NULL);
 		} else {
 			engine_count(e,
 				     C_INS_ACK_IN); /* nothing is held back yet that waits for it */
@@ -347,7 +370,7 @@ static void take_section(struct engine *e, struct link *l, struct peer *p, struc
 		while (section_next_clr(s, &clr)) {
 			p->messages++;
 			engine_count(e, C_CLR_IN);
-			refuse(e, p, take_clr(e, &clr), NULL);
+			refuse(e, p, take_clr(e, p, &clr), NULL);
 		}
 		break;
 	case ACT_BUS: /* only the first one of a section is read, as pf does */

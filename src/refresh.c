@@ -194,6 +194,26 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	return f->flags & F_LIVE;
 }
 
+/*
+ * A peer seems to carry a flow that lives here. If packets have passed since the last look it is
+ * ours, which is said again; who really carries it repeats itself.
+ */
+bool refresh_claims(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	if (f->kept || !(f->flags & F_KERNEL))
+		return false;
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	if (op.error || !tuples_same(f, &op.entry.tuples) || !local_touched(e, f, &op.entry))
+		return false;
+	local_update(e, f, &op.entry, true);
+	sendq_pend_told(e, f, PEND_UPD_C);
+	return true;
+}
+
 /* Without a kernel entry: expired, or to be tried again. */
 static void not_installed(struct engine *e, struct flow *f)
 {

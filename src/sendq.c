@@ -47,7 +47,7 @@ static void dequeue(struct engine *e, struct flow *f)
 }
 
 /* A half without a name has nothing to be told under. PEND_INS covers what is less than it. */
-void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what)
+static void pend(struct engine *e, struct flow *f, int half, unsigned what, uint8_t scope)
 {
 	unsigned all;
 
@@ -62,8 +62,26 @@ void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what)
 		all &= ~(unsigned)(PEND_UPD | PEND_UPD_C);
 	else if (all & PEND_UPD)
 		all &= ~(unsigned)PEND_UPD_C;
+	f->scope = f->pend ? relay_widen(f->scope, scope) : scope;
 	f->pend = (uint8_t)((f->pend & ~(PEND_ALL << 4 * half)) | all << 4 * half);
 	enqueue(e, f);
+}
+
+void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what)
+{
+	pend(e, f, half, what, SCOPE_ALL);
+}
+
+/* Only to those of a segment, who asked or lag behind. */
+void sendq_answer(struct engine *e, struct flow *f, int half, unsigned what, uint8_t segment)
+{
+	pend(e, f, half, what, SCOPE_ONLY | segment);
+}
+
+/* What a peer has said of the half, to those who could not hear it. */
+void sendq_relay(struct engine *e, struct flow *f, int half, unsigned what)
+{
+	pend(e, f, half, what, SCOPE_EXCEPT | f->from);
 }
 
 /* The same for both halves, INS in place of an update where a half was never told. */
@@ -91,26 +109,63 @@ void sendq_urgent(struct engine *e)
 	e->flush_at = e->now;
 }
 
+/* Its place, or the count if it is not there. */
+static size_t ids_find(const struct ids *ids, uint64_t id, uint32_t creatorid)
+{
+	size_t i = 0;
+
+	while (i < ids->count && (ids->id[i].id != id || ids->id[i].creatorid != creatorid))
+		i++;
+	return i;
+}
+
 static void ids_add(struct engine *e, struct ids *ids, uint64_t id, uint32_t creatorid)
 {
-	for (size_t i = 0; i < ids->count; i++)
-		if (ids->id[i].id == id && ids->id[i].creatorid == creatorid)
-			return;
+	if (ids_find(ids, id, creatorid) < ids->count)
+		return;
 	if (ids->count == QUEUE_IDS)
 		sendq_flush(e);
 	if (ids->count < QUEUE_IDS)
 		ids->id[ids->count++] = (struct msg_id){id, creatorid};
-	sendq_urgent(e);
 }
 
 void sendq_ack(struct engine *e, struct link *l, const struct half *h)
 {
 	ids_add(e, &l->acks, h->id, h->node.word);
+	sendq_urgent(e);
 }
 
 void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
 {
 	ids_add(e, &l->requests, id, creatorid);
+	sendq_urgent(e);
+}
+
+/* Of a state that was relayed; version: index of struct link's deletions. */
+void sendq_delete(struct engine *e, struct link *l, int version, uint64_t id, uint32_t creatorid)
+{
+	ids_add(e, &l->deletions[version], id, creatorid);
+	engine_wake(&e->flush_at, e->now + l->config.flush_ms * NS_PER_MS);
+}
+
+/* The same was heard there; false if it has left already. */
+bool sendq_undelete(struct link *l, uint8_t version, uint64_t id, uint32_t creatorid)
+{
+	struct ids *ids = &l->deletions[version == PFSYNC_VERSION_OPENBSD];
+	size_t i = ids_find(ids, id, creatorid);
+
+	if (i == ids->count)
+		return false;
+	ids->id[i] = ids->id[--ids->count];
+	return true;
+}
+
+/* A deletion of it waits to be told there. */
+bool sendq_deletes(const struct link *l, uint8_t version, const struct half *h)
+{
+	const struct ids *ids = &l->deletions[version == PFSYNC_VERSION_OPENBSD];
+
+	return ids_find(ids, h->id, h->node.word) < ids->count;
 }
 
 /* ---- packets --------------------------------------------------------------------------- */
@@ -241,12 +296,32 @@ static void put_ids(struct engine *e, unsigned link, struct builder *b, const st
 	}
 }
 
+/* Which messages are meant: all, those that are full states, those that are none. */
+enum part { PART_STATES = PEND_INS | PEND_UPD, PART_SHORT = PEND_DEL | PEND_UPD_C, PART_ALL = 15 };
+
+/* What one half has to say of one kind. */
+static void put_half(struct engine *e, unsigned link, struct builder *b, struct flow *f, int h,
+		     unsigned kind, enum part part)
+{
+	unsigned what = pending(f, h), replace = PEND_DEL | PEND_INS;
+	bool both = part == PART_ALL && (what & replace) == replace;
+
+	if (!(what & kind) || (both && kind == PEND_DEL) ||
+	    !relay_reaches(f->scope, link, b->dialect, kind & PART_STATES) ||
+	    (kind == PEND_INS && !(what & PEND_DEL) && relay_has(f, h, link) &&
+	     !sendq_deletes(&e->link[link], b->dialect->version, &f->half[h])))
+		return;
+	if (both && kind == PEND_INS)
+		put_deletion(e, link, b, f, h);
+	put(e, link, b, f, h, kind);
+}
+
 /*
  * All that a batch of flows has to say, to one link in one dialect. Acknowledgements first: a
  * packet is held back at the peer until they come. Deletions before insertions of the same name.
  */
 static void flush_dialect(struct engine *e, unsigned link, const struct dialect *d,
-			  struct flow **batch, size_t n, bool states)
+			  struct flow **batch, size_t n, enum part part)
 {
 	static const unsigned order[] = {PEND_DEL, PEND_INS, PEND_UPD, PEND_UPD_C};
 	struct link *l = &e->link[link];
@@ -254,27 +329,50 @@ static void flush_dialect(struct engine *e, unsigned link, const struct dialect 
 	unsigned all = 0;
 
 	builder_start(&b, d, e->packet, sendq_payload(l, d), !l->config.dialect);
-	put_ids(e, link, &b, &l->acks, ACT_INS_ACK);
+	if (part & PART_SHORT) {
+		put_ids(e, link, &b, &l->acks, ACT_INS_ACK);
+		put_ids(e, link, &b, &l->deletions[d->version == PFSYNC_VERSION_OPENBSD],
+			ACT_DEL_C);
+	}
 	for (size_t i = 0; i < n; i++)
 		all |= (unsigned)(batch[i]->pend | batch[i]->pend >> 4);
 	for (size_t o = 0; o < sizeof(order) / sizeof(order[0]); o++) {
-		if (!(all & order[o]) || (!states && order[o] & (PEND_INS | PEND_UPD)))
+		if (!(all & part & order[o]))
 			continue;
-		for (size_t i = 0; i < n; i++) {
-			for (int h = HALF_IN; h <= HALF_OUT; h++) {
-				unsigned what = pending(batch[i], h);
-				bool both = states && what & PEND_DEL && what & PEND_INS;
-
-				if (!(what & order[o]) || (both && order[o] == PEND_DEL))
-					continue;
-				if (both && order[o] == PEND_INS)
-					put_deletion(e, link, &b, batch[i], h);
-				put(e, link, &b, batch[i], h, order[o]);
-			}
-		}
+		for (size_t i = 0; i < n; i++)
+			for (int h = HALF_IN; h <= HALF_OUT; h++)
+				put_half(e, link, &b, batch[i], h, order[o], part);
 	}
-	put_ids(e, link, &b, &l->requests, ACT_UPD_REQ);
+	if (part & PART_SHORT)
+		put_ids(e, link, &b, &l->requests, ACT_UPD_REQ);
 	(void)sendq_packet(e, link, &b);
+}
+
+/*
+ * To those of one header version. Where they speak several dialects, full states leave in packets
+ * of their own: who does not know the layout loses the rest of the packet. The newest first, for
+ * the others can be read by newer ones, too, and say less.
+ */
+static void flush_version(struct engine *e, unsigned link, uint8_t version, struct flow **batch,
+			  size_t n)
+{
+	const struct dialect *spoken[DIALECT_COUNT];
+	size_t dialects = 0;
+
+	for (int i = DIALECT_COUNT - 1; i >= 0; i--) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+
+		if (d->version == version && e->link[link].dialects & 1u << i)
+			spoken[dialects++] = d;
+	}
+	if (dialects == 1) {
+		flush_dialect(e, link, spoken[0], batch, n, PART_ALL);
+		return;
+	}
+	if (dialects)
+		flush_dialect(e, link, spoken[0], batch, n, PART_SHORT);
+	for (size_t i = 0; i < dialects; i++)
+		flush_dialect(e, link, spoken[i], batch, n, PART_STATES);
 }
 
 /* Before any peer of a link was heard, what does not depend on the dialect goes to both families.
@@ -286,19 +384,22 @@ static void flush_link(struct engine *e, unsigned link, struct flow **batch, siz
 	if (l->config.mode == MODE_RECEIVE_ONLY)
 		n = 0;
 	if (l->up && l->dialects) {
-		for (int d = 0; d < DIALECT_COUNT; d++)
-			if (l->dialects & 1u << d)
-				flush_dialect(e, link, dialect_get((enum dialect_id)d), batch, n,
-					      true);
+		flush_version(e, link, PFSYNC_VERSION_FREEBSD, batch, n);
+		flush_version(e, link, PFSYNC_VERSION_OPENBSD, batch, n);
 	} else if (l->up) {
-		flush_dialect(e, link, dialect_get(DIALECT_FREEBSD_13), batch, n, false);
-		flush_dialect(e, link, dialect_get(DIALECT_OPENBSD), batch, n, false);
+		flush_dialect(e, link, dialect_get(DIALECT_FREEBSD_13), batch, n, PART_SHORT);
+		flush_dialect(e, link, dialect_get(DIALECT_OPENBSD), batch, n, PART_SHORT);
 	}
 	if (l->up) {
+		size_t relayed = l->deletions[0].count + l->deletions[1].count;
+
 		e->counters.done[C_INS_ACK_OUT] += l->acks.count;
 		e->counters.done[C_UPD_REQ_OUT] += l->requests.count;
+		e->counters.done[C_DEL_C_OUT] += relayed;
+		e->counters.done[C_RELAYED] += relayed;
 	}
 	l->acks.count = l->requests.count = 0;
+	l->deletions[0].count = l->deletions[1].count = 0;
 }
 
 /* Somebody may have heard full states: a link is up, may send, and its dialect is known. */
@@ -334,20 +435,26 @@ static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
 	};
 	struct half *half = &f->half[h];
 	unsigned what = pending(f, h);
+	bool relayed = f->scope & SCOPE_SEGMENT && !(f->scope & SCOPE_ONLY);
 
 	if (!heard || !what)
 		return;
+	if (relayed)
+		engine_count(e, C_RELAYED);
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
 		if (!(what & kinds[i].what))
 			continue;
 		engine_count(e, kinds[i].counter);
 		told(e, f, h, kinds[i].action);
 	}
-	if ((what & PEND_DEL) && (what & PEND_INS))
+	if ((what & PEND_DEL) && (what & PEND_INS)) {
+		relay_replaced(e, half, true);
 		engine_count(e, C_REPLACED_OUT);
+	}
 	if (what & (PEND_INS | PEND_UPD)) {
 		half->flags |= H_TOLD;
-		if (!(half->flags & H_NUMBERS) && !told_strict(e, f))
+		half->links |= relay_readers(e, f->scope);
+		if (!relayed && !(half->flags & H_NUMBERS) && !told_strict(e, f))
 			half->flags |= H_SLOPPY;
 	}
 }
@@ -356,6 +463,7 @@ static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
 static void settle(struct engine *e, struct flow *f, bool heard)
 {
 	bool restarted = f->pend & ~(PEND_DEL | PEND_DEL << 4);
+	unsigned halves = (f->pend & PEND_ALL ? 1 : 0) | (f->pend >> 4 ? 2 : 0);
 
 	settle_half(e, f, HALF_IN, heard);
 	settle_half(e, f, HALF_OUT, heard);
@@ -369,7 +477,9 @@ static void settle(struct engine *e, struct flow *f, bool heard)
 		return;
 	}
 	sendq_drop(e, f);
-	if (restarted) {
+	if (f->scope && !(f->flags & F_LIVE)) {
+		relay_settle(e, f, halves);
+	} else if (restarted) {
 		f->told = e->ds;
 		refresh_arm(e, f);
 	}

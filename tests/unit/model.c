@@ -269,6 +269,7 @@ static void take_apart(struct node *n, struct section *s, unsigned link, uint8_t
 	struct msg_id id;
 	struct msg_upd_c u;
 	struct msg_bus b;
+	struct msg_clr clr;
 
 	switch (s->action) {
 	case ACT_INS:
@@ -300,6 +301,10 @@ static void take_apart(struct node *n, struct section *s, unsigned link, uint8_t
 	case ACT_BUS:
 		while (section_next_bus(s, &b))
 			say(n, s, link, version)->b = b;
+		break;
+	case ACT_CLR: /* relayed */
+		while (section_next_clr(s, &clr))
+			say(n, s, link, version)->creatorid = clr.creatorid;
 		break;
 	case ACT_EOF:
 		break;
