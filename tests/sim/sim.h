@@ -93,9 +93,9 @@ struct pf;
 struct fw {
 	int index;
 	enum fw_kind kind;
-	bool up;   /* it runs and forwards */
-	bool link; /* its sync interface is up */
-	struct address address;
+	bool up;		/* it runs and forwards */
+	bool link;		/* its sync interface is up */
+	unsigned wires;		/* mask: the first, the second, or both */
 	uint64_t excuse;	/* last time that it lost states without anybody's message */
 	uint64_t up_at;		/* reboot: when it comes back; NEVER: it is up */
 	uint64_t link_at;	/* the same of the link */
@@ -110,8 +110,9 @@ struct fw {
 struct scenario {
 	const char *name;
 	enum fw_kind fw[FW_MAX];
-	unsigned fws, linuxes; /* of them Linux */
-	unsigned flows;	       /* at most */
+	unsigned wires[FW_MAX]; /* mask; 0: the first */
+	unsigned fws, linuxes;	/* of them Linux */
+	unsigned flows;		/* at most */
 	bool churn;
 };
 
@@ -160,8 +161,8 @@ struct sim {
 	uint64_t trouble;  /* when there was something wrong last */
 	uint64_t recovery; /* time after it until everything is owed again */
 	struct timeouts timeouts;
-	uint32_t established;	 /* tcp.established of all */
-	enum dialect_id dialect; /* of pure Linux links, and of named ones */
+	uint32_t established;	    /* tcp.established of all */
+	enum dialect_id dialect[2]; /* by wire; of pure Linux links, and of named ones */
 	bool auto_dialect;
 	bool strict, tcp_strict, takeover; /* handover, conntrack.tcp, commit */
 	enum announce_from tcp, udp, icmp;
@@ -191,6 +192,13 @@ static inline void sim_earlier(uint64_t *at, uint64_t when)
 		*at = when;
 }
 
+/* Its address on a wire. */
+static inline struct address fw_address(const struct fw *f, unsigned wire)
+{
+	return (struct address){.family = 4,
+				.addr = {203, 0, (uint8_t)(113 + wire), (uint8_t)(f->index + 1)}};
+}
+
 /* It runs and forwards. */
 static inline bool fw_works(const struct fw *f)
 {
@@ -217,7 +225,7 @@ uint64_t fault_next(void);
 void fault_due(void);
 
 /* simwire.c */
-void wire_send(const struct fw *from, const uint8_t *data, size_t len);
+void wire_send(const struct fw *from, unsigned wire, const uint8_t *data, size_t len);
 void wire_after(uint64_t at, struct conn *c); /* the next step of a connection */
 uint64_t wire_next(void);
 void wire_step(void);
@@ -245,7 +253,8 @@ void lin_start(struct fw *f); /* the engine alone */
 void lin_stop(struct fw *f);
 void lin_link(struct fw *f);
 void lin_takeover(struct fw *f); /* the command */
-void lin_receive(struct fw *f, const struct address *from, const uint8_t *data, size_t len);
+void lin_receive(struct fw *f, const struct fw *from, unsigned wire, const uint8_t *data,
+		 size_t len);
 enum verdict lin_forward(struct fw *f, struct conn *c, const struct pkt *p);
 uint64_t lin_next(const struct fw *f);
 void lin_due(struct fw *f);

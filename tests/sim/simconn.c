@@ -144,10 +144,7 @@ static uint64_t good_since(const struct conn *c)
 	return since > sim.trouble + sim.recovery ? since : sim.trouble + sim.recovery;
 }
 
-/*
- * The kinds of pf do not understand each other and nothing relays between them. What has passed
- * both has names of both, of which a Linux node can keep one only.
- */
+/* It may have names of both. */
 bool conn_passed_both(const struct conn *c)
 {
 	bool passed[3] = {false};
@@ -180,15 +177,11 @@ static const char *promise(const struct conn *c)
 
 	if (c->phase != CONN_OPEN || !o)
 		return NULL;
-	if (f->kind != FW_LINUX && check_both_kinds())
-		return NULL;
 	if (f == o && c->seen[f->index] > sim.carrier_since)
 		return "passed here before"; /* nobody may take it away, whatever is lost */
 	if (c->owner_since > since)
 		since = c->owner_since;
 	if (sim.max_states || sim.carrier_since < since + conn_told_after(c, o))
-		return NULL;
-	if (conn_passed_both(c))
 		return NULL;
 	return "was told before it moved";
 }

@@ -15,6 +15,12 @@ enum {
 	MEMORY_EVERY_S = 7,
 };
 
+/* The wire at the nth link of a node. */
+static unsigned wire_of(const struct fw *f, unsigned link)
+{
+	return f->wires == 2 ? 1 : link;
+}
+
 /* ---- effects of the engine ------------------------------------------------------------- */
 
 static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
@@ -24,7 +30,6 @@ static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 	const char *why = NULL;
 	bool good = false;
 
-	(void)link;
 	for (int i = 0; i < DIALECT_COUNT && !good; i++) {
 		const char *wrong;
 
@@ -39,7 +44,7 @@ static int op_send(void *ctx, unsigned link, const uint8_t *data, size_t len)
 			 why ? why : "a version that nobody has");
 	if (len > WIRE_MTU - 20)
 		sim_fail(NULL, "node %d sends a packet of %zu bytes", f->index, len);
-	wire_send(f, data, len);
+	wire_send(f, wire_of(f, link), data, len);
 	return 0;
 }
 
@@ -143,13 +148,15 @@ static void configure(struct fw *f)
 	struct engine_config *c = &f->lin->config;
 
 	*c = (struct engine_config){.hostid = 0x0a000000u + (unsigned)f->index * 0x1111u + 1,
-				    .links = 1};
-	c->link[0] = (struct link_config){.name = "sync",
-					  .flush_ms = 20,
-					  .bulk_rate = sim.bulk_rate,
-					  .handover_strict = sim.strict};
-	if (!sim.auto_dialect)
-		c->link[0].dialect = dialect_get(sim.dialect);
+				    .links = f->wires == 3 ? 2 : 1};
+	for (unsigned i = 0; i < c->links; i++) {
+		c->link[i] = (struct link_config){.name = i ? "other" : "sync",
+						  .flush_ms = 20,
+						  .bulk_rate = sim.bulk_rate,
+						  .handover_strict = sim.strict};
+		if (!sim.auto_dialect)
+			c->link[i].dialect = dialect_get(sim.dialect[wire_of(f, i)]);
+	}
 	c->tcp = sim.tcp;
 	c->udp = sim.udp;
 	c->icmp = sim.icmp;
@@ -180,10 +187,14 @@ void lin_link(struct fw *f)
 {
 	struct prefix own = {.family = 4, .bits = 24};
 
+	for (unsigned i = 0; f->lin->e && i < f->lin->config.links; i++) {
+		struct address a = fw_address(f, wire_of(f, i));
+
+		memcpy(own.addr, a.addr, 4);
+		engine_on_link(f->lin->e, i, f->link, f->link ? WIRE_MTU : 0, &own, 1, sim.now);
+	}
 	if (!f->lin->e)
 		return;
-	memcpy(own.addr, f->address.addr, 4);
-	engine_on_link(f->lin->e, 0, f->link, f->link ? WIRE_MTU : 0, &own, 1, sim.now);
 	f->lin->next = sim.now;
 }
 
@@ -192,6 +203,7 @@ void lin_start(struct fw *f)
 	static const struct engine_ops ops = {
 		.send = op_send, .flush_packets = op_flush, .kernel = op_kernel, .dump = op_dump};
 	struct engine_ops loud = ops;
+	struct address own[2];
 	struct lin *l = f->lin;
 
 	if (sim.verbose)
@@ -201,7 +213,9 @@ void lin_start(struct fw *f)
 	l->e = engine_new(&l->config, &loud, f, sim.now);
 	if (!l->e)
 		abort();
-	engine_on_addresses(l->e, &f->address, 1);
+	for (unsigned i = 0; i < l->config.links; i++)
+		own[i] = fw_address(f, wire_of(f, i));
+	engine_on_addresses(l->e, own, l->config.links);
 	l->kernel.deaf = l->kernel.lost = false;
 	l->kernel.events = l->kernel.event_first = 0;
 	l->dump_at = NEVER;
@@ -266,13 +280,15 @@ uint64_t lin_counter(const struct fw *f, enum counter c)
 
 /* ---- what comes in --------------------------------------------------------------------- */
 
-void lin_receive(struct fw *f, const struct address *from, const uint8_t *data, size_t len)
+void lin_receive(struct fw *f, const struct fw *from, unsigned wire, const uint8_t *data,
+		 size_t len)
 {
-	struct packet_from how = {.src = *from, .ttl = PFSYNC_TTL, .right_interface = true};
+	struct packet_from how = {
+		.src = fw_address(from, wire), .ttl = PFSYNC_TTL, .right_interface = true};
 
 	if (!f->lin->e || !f->link)
 		return;
-	engine_on_packet(f->lin->e, 0, &how, data, len, sim.now);
+	engine_on_packet(f->lin->e, f->wires == 3 ? wire : 0, &how, data, len, sim.now);
 	f->lin->next = sim.now;
 }
 

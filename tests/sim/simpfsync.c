@@ -45,7 +45,7 @@ static void packet(struct pf *p, struct builder *b, uint8_t *buf)
 	size_t len = builder_finish(b);
 
 	if (len)
-		wire_send(p->fw, buf, len);
+		wire_send(p->fw, p->fw->wires >> 1, buf, len);
 	builder_start(b, p->dialect, buf, WIRE_MTU - 20, false);
 }
 

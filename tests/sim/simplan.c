@@ -25,6 +25,19 @@ static const struct scenario scenarios[] = {
 	{.name = "linux-five", .fw = {L, L, L, L, L}, .fws = 5, .linuxes = 5, .flows = 20},
 	{.name = "both-pf", .fw = {L, F, O}, .fws = 3, .linuxes = 1, .flows = 25},
 	{.name = "five", .fw = {L, L, L, F, O}, .fws = 5, .linuxes = 3, .flows = 15},
+	{.name = "relay", .fw = {L, F, O}, .wires = {3, 1, 2}, .fws = 3, .linuxes = 1, .flows = 25},
+	{.name = "relay-linux",
+	 .fw = {L, L, L},
+	 .wires = {3, 1, 2},
+	 .fws = 3,
+	 .linuxes = 3,
+	 .flows = 25},
+	{.name = "relay-two",
+	 .fw = {L, L, F, O},
+	 .wires = {3, 3, 1, 2},
+	 .fws = 4,
+	 .linuxes = 2,
+	 .flows = 20},
 };
 
 static struct {
@@ -139,9 +152,10 @@ static void draw_config(void)
 
 	/* version 6 tells all, a FreeBSD without states does not tell which one it is */
 	sim.auto_dialect = has(F) ? has(O) : has(O) && sim_chance(50);
-	sim.dialect = has(F)   ? DIALECT_FREEBSD_13
-		      : has(O) ? DIALECT_OPENBSD
-			       : (enum dialect_id)sim_below(DIALECT_COUNT);
+	for (int i = 0; i < 2; i++)
+		sim.dialect[i] = has(F)	  ? DIALECT_FREEBSD_13
+				 : has(O) ? DIALECT_OPENBSD
+					  : (enum dialect_id)sim_below(DIALECT_COUNT);
 	sim.tcp = sim_chance(20) ? FROM_NEW : FROM_REPLIED;
 	sim.udp = udp[sim_below(4)];
 	sim.icmp = sim_chance(20) ? FROM_NEW : FROM_REPLIED;
@@ -165,7 +179,7 @@ static void draw(void)
 		  sim.faults, sim.established, sim.kernel_established, sim.tcp, sim.udp, sim.icmp,
 		  sim.strict ? ", strict" : "", sim.takeover ? ", takeover" : "",
 		  sim.tcp_strict ? ", tcp strict" : "",
-		  sim.auto_dialect ? "auto" : dialect_get(sim.dialect)->name, sim.max_states);
+		  sim.auto_dialect ? "auto" : dialect_get(sim.dialect[0])->name, sim.max_states);
 }
 
 /* ---- the run --------------------------------------------------------------------------- */
@@ -177,7 +191,7 @@ static void start(void)
 		struct fw *f = &sim.fw[i];
 
 		*f = (struct fw){.index = (int)i, .kind = sim.scenario->fw[i]};
-		f->address = (struct address){.family = 4, .addr = {203, 0, 113, (uint8_t)(i + 1)}};
+		f->wires = sim.scenario->wires[i] ? sim.scenario->wires[i] : 1;
 		f->up_at = f->link_at = f->restart_at = f->stalled_until = NEVER;
 		if (f->kind == FW_LINUX)
 			lin_init(f);

@@ -17,6 +17,7 @@ struct item {
 	struct conn *conn; /* a connection's step, or */
 	struct load *load; /* a packet */
 	int from, to;
+	unsigned wire;
 };
 
 static struct item *heap;
@@ -89,7 +90,7 @@ uint64_t wire_next(void)
 
 /* ---- wire ------------------------------------------------------------------------------ */
 
-static void fly(struct load *l, int from, int to)
+static void fly(struct load *l, unsigned wire, int from, int to)
 {
 	struct wire *w = &sim.wire;
 	uint64_t at = sim.now + MS / 10 + sim_below(MS / 5);
@@ -104,10 +105,38 @@ static void fly(struct load *l, int from, int to)
 		at = last[from][to];
 	last[from][to] = at;
 	l->users++;
-	put((struct item){.at = at, .load = l, .from = from, .to = to});
+	put((struct item){.at = at, .load = l, .from = from, .to = to, .wire = wire});
 }
 
-static void trace_packet(const struct fw *from, const uint8_t *data, size_t len)
+static void trace_side(struct text *t, const struct pf_peer *p)
+{
+	text_add(t, " %u:%x", p->state, p->seqlo);
+}
+
+/* What is said of states: name, sides, whether pf is not to check them. */
+static void trace_states(struct text *t, struct section *s)
+{
+	struct msg_upd_c u;
+	struct pf_state f;
+
+	if (s->action == ACT_INS || s->action == ACT_UPD)
+		while (section_next_state(s, &f)) {
+			text_add(t, " [%llx%s", (unsigned long long)f.id,
+				 f.state_flags & PF_FLAG_SLOPPY ? " sloppy" : "");
+			trace_side(t, &f.src);
+			trace_side(t, &f.dst);
+			text_add(t, "]");
+		}
+	if (s->action == ACT_UPD_C)
+		while (section_next_upd_c(s, &u)) {
+			text_add(t, " [%llx", (unsigned long long)u.id);
+			trace_side(t, &u.src);
+			trace_side(t, &u.dst);
+			text_add(t, "]");
+		}
+}
+
+static void trace_packet(const struct fw *from, unsigned wire, const uint8_t *data, size_t len)
 {
 	static struct text t;
 	struct packet p;
@@ -116,12 +145,14 @@ static void trace_packet(const struct fw *from, const uint8_t *data, size_t len)
 	text_clear(&t);
 	if (packet_open(&p, data, len) == R_NONE)
 		while (packet_next(&p, &s))
-			if (s.action != ACT_EOF)
+			if (s.action != ACT_EOF) {
 				text_add(&t, " %s*%u", action_name(s.action), s.count);
-	sim_trace("node %d sends%s", from->index, t.s ? t.s : "");
+				trace_states(&t, &s);
+			}
+	sim_trace("node %d sends%s%s", from->index, wire ? " (second wire)" : "", t.s ? t.s : "");
 }
 
-void wire_send(const struct fw *from, const uint8_t *data, size_t len)
+void wire_send(const struct fw *from, unsigned wire, const uint8_t *data, size_t len)
 {
 	struct load *l = spare;
 
@@ -140,13 +171,13 @@ void wire_send(const struct fw *from, const uint8_t *data, size_t len)
 	sim_mix((uint64_t)from->index << 32 | len);
 	sim_mix((uint64_t)data[len / 2] << 8 | data[20]);
 	if (sim.verbose)
-		trace_packet(from, data, len);
+		trace_packet(from, wire, data, len);
 	for (unsigned to = 0; to < sim.fws; to++) {
-		if ((int)to == from->index)
+		if ((int)to == from->index || !(sim.fw[to].wires & 1u << wire))
 			continue;
-		fly(l, from->index, (int)to);
+		fly(l, wire, from->index, (int)to);
 		if (sim.wire.twice && sim_chance(sim.wire.twice))
-			fly(l, from->index, (int)to);
+			fly(l, wire, from->index, (int)to);
 	}
 	drop(l);
 }
@@ -174,7 +205,7 @@ void wire_step(void)
 	sim_mix((uint64_t)it.from << 8 | (unsigned)it.to);
 	if (fw_works(f) && f->link) {
 		if (f->kind == FW_LINUX)
-			lin_receive(f, &sim.fw[it.from].address, it.load->data, it.load->len);
+			lin_receive(f, &sim.fw[it.from], it.wire, it.load->data, it.load->len);
 		else
 			pf_receive(f, it.load->data, it.load->len);
 	}
