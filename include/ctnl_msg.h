@@ -31,8 +31,9 @@ int ctnl_msg_parse(const struct nlmsghdr *nlh, const struct ctnl_scope *scope,
  * it, or NULL if the tuples are of no known family. No acknowledgement is asked for.
  *
  * Create: CONFIRMED is added to status; flags are written as given. Translation comes from the
- * difference of the two tuples. Change: status (CONFIRMED added) only if it is not 0, timeout if
- * has_timeout or not 0, flags are only ever added, NONE leaves the TCP state alone.
+ * difference of the two tuples; seqadj is written if any is not 0. Change: status (CONFIRMED added)
+ * only if it is not 0, timeout if has_timeout or not 0, flags are only ever added, NONE leaves the
+ * TCP state alone.
  */
 struct nlmsghdr *ctnl_msg_build(void *buf, const struct ctnl_scope *scope,
 				const struct kernel_op *op, uint32_t seq);

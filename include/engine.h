@@ -81,7 +81,14 @@ struct kernel_entry {
 	uint8_t tcp_flags[2]; /* original, reply */
 	uint8_t wscale[2];
 	uint64_t packets[2], bytes[2];
-	uint32_t age; /* seconds since it was made, 0 where the kernel keeps no timestamps */
+	/*
+	 * Added to the sequence numbers of the original and of the reply direction, and taken from
+	 * the acknowledgements and SACK blocks of the other one; modulo 2^32, 0 is none. Written
+	 * by a create alone.
+	 */
+	uint32_t seqadj[2];
+	bool seqadj_moves; /* read: not the same from the first byte on, as helpers make it */
+	uint32_t age;	   /* seconds since it was made, 0 where the kernel keeps no timestamps */
 };
 
 enum kernel_event { KERNEL_NEW, KERNEL_UPDATE, KERNEL_DESTROY };

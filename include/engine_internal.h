@@ -10,6 +10,7 @@
  *	sendq.c     what waits to be told, and the packets it leaves in
  *	bulk.c      bulk update, both roles, and walks through the table
  *	commit.c    peers' flows into the kernel
+ *	carry.c     states that need more than a tuple: may they be installed
  *	refresh.c   live flows kept alive at the peers
  *	peer.c      who is on the link
  *	probe.c     who of them still hears us
@@ -343,6 +344,12 @@ void commit_move(struct engine *e, enum move move);
 void commit_move_run(struct engine *e);
 bool commit_withdraws(const struct flow *f);
 uint32_t commit_seconds(const struct engine *e, const struct flow *f);
+
+/* carry.c */
+void carry_judge(struct engine *e, struct flow *f);
+bool carry_adjusts(const uint32_t adjust[2]);
+void carry_bar(struct engine *e, struct flow *f);
+void carry_move(struct engine *e, struct flow *f, int half);
 
 /* refresh.c */
 void refresh_arm(struct engine *e, struct flow *f);

@@ -30,7 +30,8 @@
 	X(ADDRESS_FAMILY, "address-family",                                                        \
 	  "state with an address family the dialect does not know")                                \
 	X(AF_TO, "af-to", "state that translates between IPv4 and IPv6; kept, not installed")      \
-	X(SEQDIFF, "seqdiff", "state with modulated sequence numbers; kept, not installed")        \
+	X(SEQDIFF, "seqdiff",                                                                      \
+	  "state whose sequence numbers are shifted, not wholly known; kept, not installed")       \
 	X(SYNPROXY, "synproxy", "state in a synproxy handshake; kept, not installed")              \
 	X(TS_MODULATED, "timestamp-modulation",                                                    \
 	  "state with modulated timestamps; kept, not installed")                                  \

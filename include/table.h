@@ -69,6 +69,11 @@ struct flow_extra {
 	struct pf_state *raw[2];       /* kept states, af fields as families */
 	uint64_t packets[2], bytes[2]; /* original, reply; where accounting is on */
 	bool counted;
+	/* of states that need more than a tuple: see carry.c */
+	uint8_t why[2];	      /* enum reason that raw is kept for, by half */
+	bool barred;	      /* the kernel has refused the adjustment */
+	uint32_t adjust[2];   /* of sequence numbers: original, reply */
+	uint32_t moved[2][2]; /* seqlo that we have told ahead of pf's; 0: none */
 };
 
 struct flow {

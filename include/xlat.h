@@ -29,6 +29,12 @@ void xlat_keys(const struct tuples *t, int direction, bool typed, struct pf_key 
  */
 enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tuples *t);
 
+/*
+ * What of a state conntrack cannot say by its tuples, as it stands now: R_NONE if there is
+ * nothing. R_SEQDIFF is told only where there is nothing else: see carry.c.
+ */
+enum reason xlat_carries(const struct pf_state *s);
+
 /* A state that is refused for this reason is kept in the table, and handed back to a peer. */
 bool xlat_is_kept(enum reason r);
 

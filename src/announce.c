@@ -104,6 +104,9 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 		return R_NOT_YET;
 	if (reached(k) < wanted_from(e, t->proto))
 		return R_NOT_YET;
+	/* a pf would have to track its sequence to rewrite it, and cannot be told where it is */
+	if (k->seqadj_moves || carry_adjusts(k->seqadj))
+		return R_SEQDIFF;
 	if (!e->config.announce_local && announce_is_local(e, t))
 		return R_LOCAL;
 	return announce_listed(&e->config.exclude, t) ? R_EXCLUDED : R_NONE;
@@ -293,6 +296,10 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	if (half->flags & H_RAW) {
 		*s = *f->extra->raw[h];
 		s->timeout = half->timeout;
+		if (half->flags & H_NUMBERS) {
+			side_of(f, h, 0, false, &s->src);
+			side_of(f, h, 1, false, &s->dst);
+		}
 		if (!raw_fits(f, s, d))
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;

@@ -430,8 +430,9 @@ static void retell(struct engine *e, struct flow *f)
 	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED)
 		return;
 	if (f->flags & F_TAKEN) {
-		sendq_pend(e, f, HALF_IN, PEND_DEL | PEND_INS);
-		sendq_pend(e, f, HALF_OUT, PEND_DEL | PEND_INS);
+		for (int h = HALF_IN; h <= HALF_OUT; h++) /* one that rewrites must stay strict */
+			sendq_pend(e, f, h,
+				   f->half[h].flags & H_RAW ? PEND_UPD : PEND_DEL | PEND_INS);
 	} else if (e->walk & WALK_CLEAR) { /* who has cleared has nothing that could be updated */
 		sendq_pend_told(e, f, PEND_INS);
 	} else if (e->walk & WALK_RETELL) {

@@ -74,6 +74,8 @@ static void entry_of(const struct engine *e, const struct flow *f, struct kernel
 		return;
 	k->tcp_state = ctstate_from_pf(pair[0], pair[1]);
 	k->has_tcp_flags = true;
+	if (f->extra)
+		memcpy(k->seqadj, f->extra->adjust, sizeof(k->seqadj));
 	if (scales(f, k->wscale))
 		k->tcp_flags[0] = k->tcp_flags[1] = CT_TCP_FLAG_WINDOW_SCALE;
 	if (!e->config.tcp_strict || !k->tcp_flags[0]) {
@@ -158,6 +160,31 @@ static void run_one(struct engine *e, struct kernel_op *op)
 	e->ops.kernel(e->ctx, op, 1);
 }
 
+static bool adjusts_alike(const struct kernel_entry *has, const struct kernel_entry *want)
+{
+	return !has->seqadj_moves && has->seqadj[0] == want->seqadj[0] &&
+	       has->seqadj[1] == want->seqadj[1];
+}
+
+/*
+ * The entry that was just made rewrites sequence numbers as it should: without that it breaks the
+ * connection, so the kernel is asked, and an entry that does not goes away again.
+ */
+static bool holds(struct engine *e, struct flow *f, const struct kernel_entry *want)
+{
+	struct kernel_op op = {.verb = KERNEL_GET, .entry.tuples = want->tuples};
+
+	if (!carry_adjusts(want->seqadj))
+		return true;
+	run_one(e, &op);
+	if (!op.error && adjusts_alike(&op.entry, want))
+		return true;
+	op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = want->tuples};
+	run_one(e, &op);
+	carry_bar(e, f);
+	return false;
+}
+
 /*
  * Two creators say that they have given the same tuple to a connection: the first one stays. One
  * that gives it anew has ended what had it before.
@@ -167,6 +194,43 @@ static bool of_another_creator(const struct flow *f, const struct flow *other)
 	const struct half *out = &f->half[HALF_OUT], *had = &other->half[HALF_OUT];
 
 	return out->flags & had->flags & H_PRESENT && out->node.word != had->node.word;
+}
+
+static void note_committed(struct engine *e, const struct flow *f, const char *verb)
+{
+	struct tuples t;
+
+	if (!e->ops.note)
+		return;
+	flow_tuples(f, &t);
+	engine_note(e, &(struct note){
+			       .kind = NOTE_COMMITTED, .link = -1, .tuples = &t, .detail = verb});
+}
+
+/* What became of a create or a change for which nothing stood in the way. */
+static void settle_made(struct engine *e, struct flow *f, const struct kernel_op *op)
+{
+	const struct kernel_entry *want = &op->entry;
+	bool create = op->verb == KERNEL_CREATE;
+
+	if (op->error) {
+		f->flags &= (uint16_t)(create ? ~F_KERNEL : 0xffff);
+		failed(e, f, op->error);
+		if (create && carry_adjusts(want->seqadj) && op->error != ENOMEM &&
+		    op->error != EEXIST)
+			carry_bar(e, f);
+		return;
+	}
+	if (create && !holds(e, f, want))
+		return;
+	engine_count(e, create ? C_COMMIT_CREATED : C_COMMIT_UPDATED);
+	if (create)
+		f->node.word = 0; /* another entry, whose id is not known yet */
+	note_committed(e, f, create ? "created" : "changed");
+	if (create && !e->nat_chain &&
+	    (tuples_have_snat(&want->tuples) || tuples_have_dnat(&want->tuples)))
+		engine_refuse(e, R_NO_NAT_CHAIN, NULL, NULL); /* installed, but not rewritten */
+	in_kernel(e, f, want);
 }
 
 /*
@@ -193,6 +257,17 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	if (local_adopt(e, f, &op.entry.tuples))
 		want.tuples = op.entry.tuples;
 	same = tuples_equal(&op.entry.tuples, &want.tuples);
+	if (same && carry_adjusts(want.seqadj) && !adjusts_alike(&op.entry, &want)) {
+		/* it cannot be given to an entry that is there */
+		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = want.tuples};
+		run_one(e, &op);
+		local_note_gone(e, &want.tuples);
+		engine_count(e, C_COMMIT_REPLACED);
+		op = (struct kernel_op){.verb = KERNEL_CREATE, .entry = want};
+		run_one(e, &op);
+		settle_made(e, f, &op);
+		return;
+	}
 	if (same && half_closed(f, HALF_IN) && op.entry.tcp_state != CT_TCP_NONE &&
 	    op.entry.tcp_state <= CT_TCP_SYN_RECV) {
 		failed(e, f, EEXIST); /* its ports have a new connection already */
@@ -225,6 +300,8 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		failed(e, f, op.error);
 		return;
 	}
+	if (!same && !holds(e, f, &want))
+		return;
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
 	if (!same)
 		f->node.word = 0; /* of what we have made we know no id yet */
@@ -233,17 +310,6 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		f->checked = e->ds;
 	}
 	in_kernel(e, f, &op.entry); /* with the bits that it had */
-}
-
-static void note_committed(struct engine *e, const struct flow *f, const char *verb)
-{
-	struct tuples t;
-
-	if (!e->ops.note)
-		return;
-	flow_tuples(f, &t);
-	engine_note(e, &(struct note){
-			       .kind = NOTE_COMMITTED, .link = -1, .tuples = &t, .detail = verb});
 }
 
 static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
@@ -263,19 +329,8 @@ static void settle(struct engine *e, struct flow *f, struct kernel_op *op)
 		op->error = again.error;
 		op->verb = KERNEL_CREATE;
 	}
-	if (op->error) {
-		f->flags &= (uint16_t)(op->verb == KERNEL_CREATE ? ~F_KERNEL : 0xffff);
-		failed(e, f, op->error);
-		return;
-	}
-	engine_count(e, op->verb == KERNEL_CREATE ? C_COMMIT_CREATED : C_COMMIT_UPDATED);
-	if (op->verb == KERNEL_CREATE)
-		f->node.word = 0; /* another entry, whose id is not known yet */
-	note_committed(e, f, op->verb == KERNEL_CREATE ? "created" : "changed");
-	if (op->verb == KERNEL_CREATE && !e->nat_chain &&
-	    (tuples_have_snat(&want.tuples) || tuples_have_dnat(&want.tuples)))
-		engine_refuse(e, R_NO_NAT_CHAIN, NULL, NULL); /* installed, but not rewritten */
-	in_kernel(e, f, &want);
+	op->entry = want;
+	settle_made(e, f, op);
 }
 
 /* INS_ACK for what was asked for and is in the kernel now, or waits for the command. */

@@ -130,6 +130,22 @@ static void build_tcp(struct nlmsghdr *nlh, const struct kernel_entry *e, bool c
 	mnl_attr_nest_end(nlh, info);
 }
 
+/* The same on both sides of any place, so the place plays no part. */
+static void build_adjustment(struct nlmsghdr *nlh, const struct kernel_entry *e)
+{
+	if (!e->seqadj[0] && !e->seqadj[1])
+		return;
+	for (int i = 0; i < 2; i++) {
+		struct nlattr *adj = mnl_attr_nest_start(nlh,
+							 i ? CTA_SEQ_ADJ_REPLY : CTA_SEQ_ADJ_ORIG);
+
+		mnl_attr_put_u32(nlh, CTA_SEQADJ_CORRECTION_POS, 0);
+		mnl_attr_put_u32(nlh, CTA_SEQADJ_OFFSET_BEFORE, htonl(e->seqadj[i]));
+		mnl_attr_put_u32(nlh, CTA_SEQADJ_OFFSET_AFTER, htonl(e->seqadj[i]));
+		mnl_attr_nest_end(nlh, adj);
+	}
+}
+
 static struct nlmsghdr *build_header(void *buf, uint16_t type, uint16_t flags, uint8_t family,
 				     uint32_t seq)
 {
@@ -155,6 +171,7 @@ static void build_create(struct nlmsghdr *nlh, const struct ctnl_scope *scope,
 	mnl_attr_put_u32(nlh, CTA_STATUS, htonl(e->status | CT_STATUS_CONFIRMED));
 	mnl_attr_put_u32(nlh, CTA_TIMEOUT, htonl(e->timeout));
 	build_tcp(nlh, e, true);
+	build_adjustment(nlh, e);
 	if (scope->mark_mask)
 		mnl_attr_put_u32(nlh, CTA_MARK, htonl(scope->mark & scope->mark_mask));
 }

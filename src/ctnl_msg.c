@@ -99,6 +99,22 @@ static void msg_tcp(const struct nf_conntrack *ct, struct kernel_entry *e)
 	e->wscale[1] = nfct_get_attr_u8(ct, ATTR_TCP_WSCALE_REPL);
 }
 
+/* Of TCP; the kernel shows it only where there is one. */
+static void msg_adjustment(const struct nf_conntrack *ct, struct kernel_entry *e)
+{
+	static const enum nf_conntrack_attr before[] = {ATTR_ORIG_NAT_SEQ_OFFSET_BEFORE,
+							ATTR_REPL_NAT_SEQ_OFFSET_BEFORE};
+	static const enum nf_conntrack_attr after[] = {ATTR_ORIG_NAT_SEQ_OFFSET_AFTER,
+						       ATTR_REPL_NAT_SEQ_OFFSET_AFTER};
+
+	for (int i = 0; i < 2; i++) {
+		if (nfct_attr_is_set(ct, after[i]) <= 0)
+			continue;
+		e->seqadj[i] = nfct_get_attr_u32(ct, after[i]);
+		e->seqadj_moves |= nfct_get_attr_u32(ct, before[i]) != e->seqadj[i];
+	}
+}
+
 static void msg_counters(const struct nf_conntrack *ct, struct kernel_entry *e)
 {
 	e->has_counters = nfct_attr_is_set(ct, ATTR_ORIG_COUNTER_PACKETS) > 0 &&
@@ -147,8 +163,10 @@ static int msg_entry(const struct nf_conntrack *ct, const struct nlmsghdr *nlh,
 	e->status = nfct_get_attr_u32(ct, ATTR_STATUS);
 	e->has_timeout = nfct_attr_is_set(ct, ATTR_TIMEOUT) > 0;
 	e->timeout = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
-	if (t->proto == PROTO_TCP)
+	if (t->proto == PROTO_TCP) {
 		msg_tcp(ct, e);
+		msg_adjustment(ct, e);
+	}
 	msg_counters(ct, e);
 	msg_age(ct, e);
 	msg_ports(ct, nlh, t);

@@ -40,7 +40,7 @@ static void take_side(struct engine *e, struct flow *f, int h, int side, const s
 	/* our sloppy state was lost, or replaced: this one follows the sequence */
 	if (f->proto == PROTO_TCP && !import_made_up(p) && !(half->flags & H_NUMBERS))
 		half->flags &= (uint8_t)~H_SLOPPY;
-	if (f->proto != PROTO_TCP || f->flags & F_LIVE ||
+	if (f->proto != PROTO_TCP || (f->flags & F_LIVE && !(half->flags & H_RAW)) ||
 	    (import_made_up(p) && !(half->flags & H_NUMBERS)))
 		return;
 	if (!flow_extra(f)) {
@@ -100,6 +100,9 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 			/* fall through */
 		case MERGE_EQUAL:
 			take_side(e, f, h, side, in[side]);
+			if (half->flags & H_RAW)
+				*(side ? &f->extra->raw[h]->dst
+				       : &f->extra->raw[h]->src) = *in[side];
 			break;
 		}
 	}
@@ -111,11 +114,8 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 		return stale;
 	half->timeout = stale ? pf_timeout_of(f->proto, half->state[0], half->state[1], timeout)
 			      : timeout;
-	if (half->flags & H_RAW) {
-		f->extra->raw[h]->src = *src;
-		f->extra->raw[h]->dst = *dst;
-		f->extra->raw[h]->timeout = timeout;
-	}
+	if (half->flags & H_RAW)
+		carry_judge(e, f);
 	return stale;
 }
 
@@ -249,6 +249,7 @@ static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in
 	*x->raw[in->half] = *in->s;
 	x->raw[in->half]->af = (uint8_t)layout_family(in->layout, in->s->af);
 	x->raw[in->half]->stack_af = (uint8_t)layout_family(in->layout, in->s->stack_af);
+	x->why[in->half] = (uint8_t)in->kept;
 	f->half[in->half].flags |= H_RAW;
 }
 
@@ -373,7 +374,6 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (in->kept != R_NONE) {
 		f->kept = (uint8_t)in->kept;
 		keep_raw(e, f, in);
-		commit_delete(e, f);
 	}
 	take_expiry(e, f, in->s);
 	if (!shows_same(f, in)) {
@@ -384,6 +384,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		flow_set_tuples(f, &t);
 		engine_count(e, C_COMMIT_REPLACED);
 	}
+	carry_judge(e, f);
 	return R_NONE;
 }
 
@@ -571,7 +572,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	    f->half[in->half].flags & H_ACK || runs_out(e, f))
 		commit_want(e, f);
 	refresh_arm(e, f);
-	return r != R_NONE ? r : in->kept;
+	return r != R_NONE ? r : (enum reason)f->kept;
 }
 
 /* Where a refused name is remembered; another of the same slot is forgotten for it. */

@@ -133,8 +133,12 @@ void local_take_over(struct engine *e, struct flow *f)
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
 		struct half *half = &f->half[h];
 
-		if (!(half->flags & H_PRESENT) || half->flags & H_RAW)
+		if (!(half->flags & H_PRESENT))
 			continue;
+		if (half->flags & H_RAW) {
+			carry_move(e, f, h);
+			continue;
+		}
 		half->flags &= (uint8_t)~H_NUMBERS;
 		if (f->proto != PROTO_TCP || half->flags & H_SLOPPY) {
 			sendq_pend(e, f, h, half->flags & H_TOLD ? PEND_UPD_C : PEND_INS);

@@ -94,11 +94,8 @@ static bool key_read(const struct pf_key *k, const struct pf_state *s, struct en
 	return true;
 }
 
-/* What of a state conntrack has no word for. */
-static enum reason carry_check(const struct pf_state *s)
+enum reason xlat_carries(const struct pf_state *s)
 {
-	if (s->src.seqdiff || s->dst.seqdiff)
-		return R_SEQDIFF;
 	if (s->src.state >= PF_TCP_PROXY_SRC || s->dst.state >= PF_TCP_PROXY_SRC)
 		return R_SYNPROXY;
 	if ((s->src.scrub_flag && s->src.scrub_flags & 1) ||
@@ -109,6 +106,8 @@ static enum reason carry_check(const struct pf_state *s)
 	if (s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain || s->rtableid[0] > 0 ||
 	    s->rtableid[1] > 0)
 		return R_RDOMAIN;
+	if (s->proto == PROTO_TCP && (s->src.seqdiff || s->dst.seqdiff))
+		return R_SEQDIFF;
 	return R_NONE;
 }
 
@@ -171,7 +170,7 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 	if (s->direction == PF_IN ? !endpoint_equal(&wire_from, &stack_from)
 				  : !endpoint_equal(&wire_to, &stack_to))
 		return R_NAT_FORM;
-	return carry_check(s);
+	return xlat_carries(s);
 }
 
 bool xlat_is_kept(enum reason r)

@@ -29,8 +29,8 @@ FORMS = {
 }
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
-# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol
-Said = collections.namedtuple("Said", "time action name side flags keys")
+# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; seqdiff: of src and dst
+Said = collections.namedtuple("Said", "time action name side flags keys seqdiff", defaults=(None,))
 
 
 class Half:
@@ -38,9 +38,9 @@ class Half:
     numbers = itertools.count(1)
 
     def __init__(self, direction, wire, stack=None, proto=TCP, states=(ESTABLISHED, ESTABLISHED), timeout=None, flags=0,
-                 seqlo=(1000, 2000), creator=HOSTID):
+                 seqlo=(1000, 2000), creator=HOSTID, seqdiff=(0, 0)):
         self.direction, self.wire, self.stack, self.proto = direction, wire, stack or wire, proto
-        self.states, self.flags, self.seqlo, self.creator = states, flags, seqlo, creator
+        self.states, self.flags, self.seqlo, self.creator, self.seqdiff = states, flags, seqlo, creator, seqdiff
         self.timeout = {TCP: 2, UDP: 8}.get(proto, 10) if timeout is None else timeout
         self.id = struct.pack("!II", 0x5e8f2a01, next(self.numbers))
 
@@ -49,7 +49,8 @@ class Half:
         return self.id + self.creator
 
     def side(self, n):
-        return struct.pack("!8xIIIHHBB6x", self.seqlo[n], self.seqlo[n] + 65535, 0, 512, 0, self.states[n], 0x87)
+        return struct.pack("!8xIIIHHBB6x", self.seqlo[n], (self.seqlo[n] + 65535) & 0xffffffff, self.seqdiff[n], 512, 0,
+                           self.states[n], 0x87)
 
     def full(self, form):
         data = bytearray(form.size)
@@ -199,7 +200,7 @@ class Pf:
                 if full:
                     m = self._full("INS" if action == self.form.ins else "UPD", m, now)
                 elif action == UPD_C:
-                    m = Said(now, "UPD_C", m[0:8] + m[72:76], sides(m[8:72]), None, None)
+                    m = Said(now, "UPD_C", m[0:8] + m[72:76], sides(m[8:72]), None, None, seqdiffs(m[8:72]))
                 else:
                     bulk = bulk or (action == UPD_REQ and not any(m))
                     m = Said(now, NAMES[action], m[0:12], None, None, None)
@@ -218,7 +219,7 @@ class Pf:
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,
-                    (m[form.direction], *keys, m[form.af + 1]))
+                    (m[form.direction], *keys, m[form.af + 1]), seqdiffs(m[form.src:form.src + 64]))
 
     def said(self, *actions, name=None, since=0, where=None):
         """What was heard since that position in .heard."""
@@ -235,3 +236,7 @@ class Pf:
 
 def sides(data):
     return tuple((data[24 + o], struct.unpack_from("!I", data, 8 + o)[0]) for o in (0, 32))
+
+
+def seqdiffs(data):
+    return tuple(struct.unpack_from("!I", data, 16 + o)[0] for o in (0, 32))

@@ -130,6 +130,8 @@ static void destroy(struct node *n, struct model_entry *m, bool ran_out, bool pa
 
 static int create(struct node *n, const struct kernel_entry *k)
 {
+	struct model_entry *m;
+
 	if (!(k->status & CT_STATUS_CONFIRMED) ||
 	    k->status & (CT_STATUS_EXPECTED | CT_STATUS_DYING))
 		return EBUSY;
@@ -139,7 +141,9 @@ static int create(struct node *n, const struct kernel_entry *k)
 		return EEXIST;
 	if (n->most && node_count(n) >= n->most)
 		return ENOMEM;
-	(void)add(n, k);
+	m = add(n, k);
+	if (n->no_seqadj)
+		m->k.seqadj[0] = m->k.seqadj[1] = 0;
 	n->created++;
 	return 0;
 }

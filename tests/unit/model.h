@@ -54,8 +54,9 @@ struct node {
 	struct model_entry *entry;
 	size_t entries, room;
 	uint32_t next_id;
-	size_t most; /* entries it takes; 0: no limit */
-	int fail;    /* errno of the next writes; 0: none */
+	size_t most;	/* entries it takes; 0: no limit */
+	int fail;	/* errno of the next writes; 0: none */
+	bool no_seqadj; /* makes entries without it */
 	bool dump_wanted, hold_dumps, lose_events;
 	size_t dumps;
 	unsigned created, changed, deleted, got; /* operations that succeeded */
