@@ -24,6 +24,19 @@ enum ct_tcp {
 	CT_TCP_COUNT
 };
 
+/* SCTP states as linux/netfilter/nf_conntrack_sctp.h numbers them. */
+enum ct_sctp {
+	CT_SCTP_NONE,
+	CT_SCTP_CLOSED,
+	CT_SCTP_COOKIE_WAIT,
+	CT_SCTP_COOKIE_ECHOED,
+	CT_SCTP_ESTABLISHED,
+	CT_SCTP_SHUTDOWN_SENT,
+	CT_SCTP_SHUTDOWN_RECD,
+	CT_SCTP_SHUTDOWN_ACK_SENT,
+	CT_SCTP_HEARTBEAT_SENT,
+};
+
 enum {
 	CT_TCP_FLAG_WINDOW_SCALE = 0x01,
 	CT_TCP_FLAG_SACK_PERM = 0x02,
@@ -38,6 +51,7 @@ enum {
 	CT_STATUS_ASSURED = 1 << 2,
 	CT_STATUS_CONFIRMED = 1 << 3,
 	CT_STATUS_DYING = 1 << 9,
+	CT_STATUS_FIXED_TIMEOUT = 1 << 10, /* packets do not prolong it, nor can a change */
 };
 
 struct pf_pair {
@@ -46,10 +60,11 @@ struct pf_pair {
 };
 
 /*
- * conntrack → pf. tcp: state and whether the reply direction sent the first FIN; other protocols:
- * status bits. Only numbers that pf's own tracker sets come out (pfsync-protocol 7.1, 7.2).
+ * conntrack → pf. TCP: state and whether the reply direction sent the first FIN; SCTP: state; other
+ * protocols: status bits. Only numbers that pf's own tracker sets come out (pfsync-protocol 7.1 to
+ * 7.3), and of SCTP none of a shutdown, for no pf takes those: DEL_C ends its state.
  */
-struct pf_pair ctstate_to_pf(uint8_t proto, uint8_t tcp_state, bool reply_closed_first,
+struct pf_pair ctstate_to_pf(uint8_t proto, uint8_t state, bool reply_closed_first,
 			     uint32_t status);
 
 /* pf's pair → timeout index by pf's own rule (7.1, 7.2); index says single or first for non-TCP. */
@@ -61,6 +76,12 @@ uint8_t pf_timeout_of(uint8_t proto, uint8_t src, uint8_t dst, uint8_t index);
  * (a state that pf relearns) is ESTABLISHED.
  */
 uint8_t ctstate_from_pf(uint8_t src, uint8_t dst);
+
+/*
+ * The same for SCTP as FreeBSD 14 and later track it. Any pair but a closed one is ESTABLISHED:
+ * both tags are known then, and a state of the handshake would not let the rest of it pass.
+ */
+uint8_t ctstate_sctp_from_pf(uint8_t src, uint8_t dst);
 
 /* CONFIRMED, with SEEN_REPLY where the pair says that both sides spoke; never ASSURED. */
 uint32_t ctstatus_from_pf(uint8_t proto, uint8_t dst, uint8_t timeout);

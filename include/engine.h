@@ -81,6 +81,9 @@ struct kernel_entry {
 	uint8_t tcp_flags[2]; /* original, reply */
 	uint8_t wscale[2];
 	uint64_t packets[2], bytes[2];
+	uint8_t sctp_state; /* enum ct_sctp; written by a create alone, as the tags are */
+	/* SCTP: verification tag in packets of original and reply; 0 not known */
+	uint32_t vtag[2];
 	/*
 	 * Added to the sequence numbers of the original and of the reply direction, and taken from
 	 * the acknowledgements and SACK blocks of the other one; modulo 2^32, 0 is none. Written

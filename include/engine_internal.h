@@ -199,8 +199,9 @@ struct engine {
 	bool first_dump_done;
 	/* dump */
 	bool dumping, mark;
-	/* the kernel's own timeouts, as events showed them: TCP by state; UDP, ASSURED or not */
-	uint32_t own_timeout[CT_TCP_COUNT + 3];
+	/* the kernel's own timeouts, as events showed them: TCP by state; ICMP; UDP, ASSURED or not
+	 */
+	uint32_t own_timeout[CT_TCP_COUNT + 4];
 	uint64_t dump_at, dumped_at;
 	uint64_t gone[GONE_MAX]; /* hashes of what has ended since the dump began */
 	/* send queue */
@@ -337,6 +338,7 @@ void bulk_decide(struct engine *e);
 
 /* commit.c */
 void commit_want(struct engine *e, struct flow *f);
+void commit_renew(struct engine *e, struct flow *f);
 void commit_delete(struct engine *e, struct flow *f);
 void commit_drop(struct engine *e, struct flow *f);
 void commit_run(struct engine *e);
@@ -349,6 +351,8 @@ uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 void carry_judge(struct engine *e, struct flow *f);
 bool carry_adjusts(const uint32_t adjust[2]);
 void carry_bar(struct engine *e, struct flow *f);
+void carry_tags(struct engine *e, struct flow *f, const struct pf_peer *src,
+		const struct pf_peer *dst);
 void carry_move(struct engine *e, struct flow *f, int half);
 
 /* refresh.c */

@@ -8,7 +8,14 @@
 
 #include "text.h"
 
-enum { PROTO_ICMP = 1, PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58, PROTO_SCTP = 132 };
+enum {
+	PROTO_ICMP = 1,
+	PROTO_TCP = 6,
+	PROTO_UDP = 17,
+	PROTO_GRE = 47,
+	PROTO_ICMPV6 = 58,
+	PROTO_SCTP = 132
+};
 
 enum flow_end { ORIG_SRC, ORIG_DST, REPLY_SRC, REPLY_DST };
 

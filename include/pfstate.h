@@ -26,6 +26,8 @@ enum {
 	PF_TCP_TIME_WAIT = 10,
 	PF_TCP_PROXY_SRC = 11,
 	PF_TCP_PROXY_DST = 12,
+	PF_SCTP_COOKIE_WAIT = 2, /* FreeBSD 14 and later; the others have no states of SCTP */
+	PF_SCTP_ESTABLISHED = 8,
 	PF_OTHER_SINGLE = 1, /* UDP and all others but TCP and ICMP */
 	PF_OTHER_MULTIPLE = 2,
 };

@@ -32,6 +32,10 @@
 	X(AF_TO, "af-to", "state that translates between IPv4 and IPv6; kept, not installed")      \
 	X(SEQDIFF, "seqdiff",                                                                      \
 	  "state whose sequence numbers are shifted, not wholly known; kept, not installed")       \
+	X(SCTP_TAGS, "sctp-tags",                                                                  \
+	  "SCTP state without its ports or verification tags; kept, not installed")                \
+	X(KEYED, "keyed",                                                                          \
+	  "entry with ports or keys that pf does not track (GRE with keys, UDP-Lite); not told")   \
 	X(SYNPROXY, "synproxy", "state in a synproxy handshake; kept, not installed")              \
 	X(TS_MODULATED, "timestamp-modulation",                                                    \
 	  "state with modulated timestamps; kept, not installed")                                  \

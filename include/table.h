@@ -73,6 +73,8 @@ struct flow_extra {
 	uint8_t why[2];	      /* enum reason that raw is kept for, by half */
 	bool barred;	      /* the kernel has refused the adjustment */
 	uint32_t adjust[2];   /* of sequence numbers: original, reply */
+	uint32_t vtag[2];     /* SCTP: in packets of original and reply; 0 not known */
+	uint8_t layout[2];    /* enum pf_layout that raw came in */
 	uint32_t moved[2][2]; /* seqlo that we have told ahead of pf's; 0: none */
 };
 
@@ -90,7 +92,7 @@ struct flow {
 	uint16_t flags;	  /* enum flow_flag */
 	uint8_t pend;	  /* enum pend of in in the low bits, of out in the high ones */
 	uint8_t family, proto, icmp_type;
-	uint8_t tcp_state;   /* of the kernel entry */
+	uint8_t tcp_state;   /* of the kernel entry; of SCTP its enum ct_sctp */
 	uint8_t wscale;	     /* original low nibble, reply high nibble */
 	uint8_t kept;	     /* reason why it is not installed, R_NONE if it may be */
 	uint8_t place;	     /* F_REMOTE: of the peer that it counts for */

@@ -24,8 +24,9 @@ void xlat_keys(const struct tuples *t, int direction, bool typed, struct pf_key 
 /*
  * The flow that one half shows; what it does not show (reply destination of an in state, original
  * destination of an out state) is filled in as untranslated. Any reason but R_NONE says why Linux
- * does not carry it: R_AF_TO, R_SEQDIFF, R_SYNPROXY, R_TS_MODULATED, R_ROUTE_TO, R_RDOMAIN and
- * R_NAT_FORM leave *t filled as far as it goes (family 0 for af-to), the others do not.
+ * does not carry it: R_AF_TO, R_SEQDIFF, R_SYNPROXY, R_SCTP_TAGS, R_TS_MODULATED, R_ROUTE_TO,
+ * R_RDOMAIN and R_NAT_FORM leave *t filled as far as it goes (family 0 for af-to), the others do
+ * not.
  */
 enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tuples *t);
 
@@ -34,6 +35,19 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
  * nothing. R_SEQDIFF is told only where there is nothing else: see carry.c.
  */
 enum reason xlat_carries(const struct pf_state *s);
+
+/*
+ * The entry has ports or keys that pf's states have no place for: PPTP's GRE, UDP-Lite, DCCP. Two
+ * of them between the same hosts would be one state there.
+ */
+bool xlat_is_keyed(const struct tuples *t);
+
+/*
+ * SCTP's verification tag as a number and scrub.ts_mod, both ways: pf keeps the tag as it stands in
+ * the packet, but sends it as a number, which on the little-endian machines that pf runs on turns
+ * its bytes round.
+ */
+uint32_t xlat_tag(uint32_t tag);
 
 /* A state that is refused for this reason is kept in the table, and handed back to a peer. */
 bool xlat_is_kept(enum reason r);

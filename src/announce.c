@@ -73,9 +73,15 @@ static enum announce_from wanted_from(const struct engine *e, uint8_t proto)
 	}
 }
 
-/* How far the flow is: TCP by its state, others by what was seen. */
+/* How far the flow is: TCP and SCTP by their state, others by what was seen. */
 static enum announce_from reached(const struct kernel_entry *k)
 {
+	if (k->tuples.proto == PROTO_SCTP) /* both tags are known and have been used */
+		return k->sctp_state >= CT_SCTP_ESTABLISHED &&
+				       k->sctp_state <= CT_SCTP_SHUTDOWN_ACK_SENT && k->vtag[0] &&
+				       k->vtag[1]
+			       ? FROM_ASSURED
+			       : FROM_NEW;
 	if (k->tuples.proto == PROTO_TCP)
 		return k->tcp_state >= CT_TCP_ESTABLISHED && k->tcp_state <= CT_TCP_LAST_ACK
 			       ? FROM_ASSURED
@@ -89,9 +95,10 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 {
 	const struct tuples *t = &k->tuples;
 
-	/* SCTP needs verification tags on both sides, of which ctnetlink is not asked yet */
-	if (t->proto == PFSYNC_PROTOCOL || t->proto == 0 || t->proto == PROTO_SCTP)
+	if (t->proto == PFSYNC_PROTOCOL || t->proto == 0)
 		return R_PROTOCOL;
+	if (xlat_is_keyed(t))
+		return R_KEYED;
 	if (proto_is_icmp(t->proto) &&
 	    t->icmp_type != (t->proto == PROTO_ICMP ? 8 : 128)) /* Linux knows few others */
 		return R_ICMP_TYPE;
@@ -102,7 +109,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 	    (k->tcp_state == CT_TCP_NONE || k->tcp_state == CT_TCP_TIME_WAIT ||
 	     k->tcp_state == CT_TCP_CLOSE))
 		return R_NOT_YET;
-	if (reached(k) < wanted_from(e, t->proto))
+	if (reached(k) < (t->proto == PROTO_SCTP ? FROM_ASSURED : wanted_from(e, t->proto)))
 		return R_NOT_YET;
 	/* a pf would have to track its sequence to rewrite it, and cannot be told where it is */
 	if (k->seqadj_moves || carry_adjusts(k->seqadj))
@@ -210,6 +217,10 @@ static void side_of(const struct flow *f, int h, int side, bool strict, struct p
 			p->wscale = 0x80 | (side ? f->wscale >> 4 : f->wscale & 15);
 		}
 	}
+	if (f->proto == PROTO_SCTP && f->extra) {
+		p->ts_mod = xlat_tag(f->extra->vtag[side]);
+		p->scrub_flag = p->ts_mod != 0;
+	}
 	p->state = half->state[side];
 }
 
@@ -242,12 +253,15 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 }
 
 /* A kept state can be told in this dialect without becoming another one. */
-static bool raw_fits(const struct flow *f, const struct pf_state *s, const struct dialect *d)
+static bool raw_fits(const struct flow *f, int h, const struct pf_state *s, const struct dialect *d)
 {
 	bool domain = s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain;
 
 	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
 		return false;
+	if (f->proto == PROTO_SCTP) /* one is tracked with its ports and tags, the other is not */
+		return f->extra->layout[h] == d->layout &&
+		       (s->timeout < PFTM_SCTP_FIRST || (s->src.scrub_flag && s->dst.scrub_flag));
 	return !proto_is_icmp(f->proto) && (!domain || d->layout == LAYOUT_OPENBSD);
 }
 
@@ -300,7 +314,7 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 			side_of(f, h, 0, false, &s->src);
 			side_of(f, h, 1, false, &s->dst);
 		}
-		if (!raw_fits(f, s, d))
+		if (!raw_fits(f, h, s, d))
 			return false;
 		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 		plain(s);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * States that need more than a tuple. pf's "modulate state", and what is left of a synproxy
- * handshake, add an offset to the sequence numbers of each side; a conntrack entry can do the same.
+ * States that need more than a tuple: SCTP its verification tags, and those that shift. pf's
+ * "modulate state", and what is left of a synproxy handshake, add an offset to the sequence numbers
+ * of each side; a conntrack entry can do the same.
  *
  * The rule (pf_tcp_track_full of FreeBSD and OpenBSD; nf_ct_seq_adjust of Linux): pf adds
  * src.seqdiff to the sequence numbers of who opened and takes dst.seqdiff from his acknowledgements
@@ -40,7 +41,9 @@ static enum reason why_kept(const struct flow *f, int h)
 		return R_NONE;
 	why = (enum reason)f->extra->why[h];
 	/* what an update can change */
-	return why == R_SEQDIFF || why == R_SYNPROXY ? xlat_carries(f->extra->raw[h]) : why;
+	return why == R_SEQDIFF || why == R_SYNPROXY || why == R_SCTP_TAGS
+		       ? xlat_carries(f->extra->raw[h])
+		       : why;
 }
 
 /* What both states of a flow add together; false if that cannot be told yet, or not be done. */
@@ -107,6 +110,28 @@ void carry_bar(struct engine *e, struct flow *f)
 	carry_judge(e, f);
 	e->counters.refused[R_SEQDIFF]++;
 	refresh_arm(e, f);
+}
+
+/*
+ * What a peer tells of an SCTP association: the tags are the flow's, whichever half says them. An
+ * entry with others is of one that is over, and is made anew.
+ */
+void carry_tags(struct engine *e, struct flow *f, const struct pf_peer *src,
+		const struct pf_peer *dst)
+{
+	const uint32_t tag[2] = {xlat_tag(src->ts_mod), xlat_tag(dst->ts_mod)};
+
+	if (f->proto != PROTO_SCTP || f->flags & F_LIVE || !src->scrub_flag || !dst->scrub_flag ||
+	    !tag[0] || !tag[1])
+		return;
+	if (!flow_extra(f)) {
+		e->counters.refused[R_NO_MEMORY]++;
+		return;
+	}
+	if (f->extra->vtag[0] != tag[0] || f->extra->vtag[1] != tag[1])
+		commit_delete(e, f);
+	f->extra->vtag[0] = tag[0];
+	f->extra->vtag[1] = tag[1];
 }
 
 /* It was moved by us before we began anew, or by another node, and pf has not passed it. */

@@ -31,6 +31,17 @@ static void pair_of(const struct flow *f, uint8_t pair[2])
 	}
 }
 
+/*
+ * The kernel's tracker of GRE takes the timeout from where only the packet writes it that makes an
+ * entry: one that was made by netlink ends with the first packet. So it is made with a timeout
+ * that is fixed, and made anew in place of a change, or when packets have passed: as it is made
+ * without ASSURED, the first of them shows.
+ */
+static bool is_renewed(const struct flow *f)
+{
+	return f->proto == PROTO_GRE;
+}
+
 /* ---- what is wanted -------------------------------------------------------------------- */
 
 /*
@@ -70,6 +81,12 @@ static void entry_of(const struct engine *e, const struct flow *f, struct kernel
 			CT_STATUS_ASSURED; /* else it is the first to go when the table is full */
 	k->timeout = commit_seconds(e, f);
 	k->has_timeout = true;
+	if (is_renewed(f))
+		k->status |= CT_STATUS_FIXED_TIMEOUT;
+	if (f->proto == PROTO_SCTP && f->extra) {
+		k->sctp_state = ctstate_sctp_from_pf(pair[0], pair[1]);
+		memcpy(k->vtag, f->extra->vtag, sizeof(k->vtag));
+	}
 	if (f->proto != PROTO_TCP)
 		return;
 	k->tcp_state = ctstate_from_pf(pair[0], pair[1]);
@@ -93,6 +110,8 @@ static bool change_needed(const struct engine *e, const struct flow *f,
 {
 	int32_t behind = (int32_t)(e->ds + 10 * k->timeout - f->expires);
 
+	if (is_renewed(f) && f->flags & F_ASSURED)
+		return true;
 	if (f->proto == PROTO_TCP &&
 	    (k->tcp_state != f->tcp_state ||
 	     (k->tcp_flags[0] & CT_TCP_FLAG_LIBERAL && !(f->flags & F_LIBERAL))))
@@ -124,7 +143,7 @@ static void in_kernel(struct engine *e, struct flow *f, const struct kernel_entr
 		f->flags |= F_REPLIED;
 	if (k->status & CT_STATUS_ASSURED)
 		f->flags |= F_ASSURED;
-	f->tcp_state = k->tcp_state;
+	f->tcp_state = f->proto == PROTO_SCTP ? k->sctp_state : k->tcp_state;
 	f->expires = e->ds + 10 * k->timeout;
 	refresh_arm(e, f);
 }
@@ -164,6 +183,16 @@ static bool adjusts_alike(const struct kernel_entry *has, const struct kernel_en
 {
 	return !has->seqadj_moves && has->seqadj[0] == want->seqadj[0] &&
 	       has->seqadj[1] == want->seqadj[1];
+}
+
+/* What a change cannot write is as it should be. */
+static bool fits(const struct kernel_entry *has, const struct kernel_entry *want)
+{
+	if (want->status & CT_STATUS_FIXED_TIMEOUT)
+		return false;
+	if (want->tuples.proto == PROTO_SCTP)
+		return has->vtag[0] == want->vtag[0] && has->vtag[1] == want->vtag[1];
+	return !carry_adjusts(want->seqadj) || adjusts_alike(has, want);
 }
 
 /*
@@ -257,8 +286,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	if (local_adopt(e, f, &op.entry.tuples))
 		want.tuples = op.entry.tuples;
 	same = tuples_equal(&op.entry.tuples, &want.tuples);
-	if (same && carry_adjusts(want.seqadj) && !adjusts_alike(&op.entry, &want)) {
-		/* it cannot be given to an entry that is there */
+	if (same && !fits(&op.entry, &want)) {
 		op = (struct kernel_op){.verb = KERNEL_DELETE, .entry.tuples = want.tuples};
 		run_one(e, &op);
 		local_note_gone(e, &want.tuples);
@@ -395,6 +423,8 @@ void commit_run(struct engine *e)
 		    f->expires - e->ds <
 			    10 * k.timeout) /* as the peer said: less than a whole one */
 			k.timeout = (f->expires - e->ds + 9) / 10;
+		if (is_renewed(f))
+			commit_delete(e, f);
 		op = next_op(e);
 		op->verb = f->flags & F_KERNEL ? KERNEL_CHANGE : KERNEL_CREATE;
 		op->entry = k;
@@ -406,6 +436,14 @@ void commit_run(struct engine *e)
 	}
 	e->commits = 0;
 	run_ops(e);
+}
+
+static void put(struct engine *e, struct flow *f)
+{
+	if (e->commits == ENGINE_BATCH)
+		commit_run(e);
+	f->flags |= F_COMMIT;
+	e->commit[e->commits++] = f;
 }
 
 /* The flow shall be in the kernel as its halves say. Flows that live here are the kernel's own. */
@@ -423,10 +461,17 @@ void commit_want(struct engine *e, struct flow *f)
 		refresh_arm(e, f);
 		return;
 	}
-	if (e->commits == ENGINE_BATCH)
-		commit_run(e);
-	f->flags |= F_COMMIT;
-	e->commit[e->commits++] = f;
+	put(e, f);
+}
+
+/* Packets have passed an entry of ours that they do not prolong: made anew. */
+void commit_renew(struct engine *e, struct flow *f)
+{
+	if (f->flags & F_COMMIT)
+		return;
+	commit_delete(e, f);
+	f->expires = e->ds; /* with its whole time */
+	put(e, f);
 }
 
 /* Removes the kernel entry of a flow, under the tuples it has now. */

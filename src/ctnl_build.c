@@ -130,6 +130,22 @@ static void build_tcp(struct nlmsghdr *nlh, const struct kernel_entry *e, bool c
 	mnl_attr_nest_end(nlh, info);
 }
 
+/* The kernel takes all three or none. */
+static void build_sctp(struct nlmsghdr *nlh, const struct kernel_entry *e)
+{
+	struct nlattr *info, *sctp;
+
+	if (e->tuples.proto != PROTO_SCTP || e->sctp_state == CT_SCTP_NONE)
+		return;
+	info = mnl_attr_nest_start(nlh, CTA_PROTOINFO);
+	sctp = mnl_attr_nest_start(nlh, CTA_PROTOINFO_SCTP);
+	mnl_attr_put_u8(nlh, CTA_PROTOINFO_SCTP_STATE, e->sctp_state);
+	mnl_attr_put_u32(nlh, CTA_PROTOINFO_SCTP_VTAG_ORIGINAL, htonl(e->vtag[0]));
+	mnl_attr_put_u32(nlh, CTA_PROTOINFO_SCTP_VTAG_REPLY, htonl(e->vtag[1]));
+	mnl_attr_nest_end(nlh, sctp);
+	mnl_attr_nest_end(nlh, info);
+}
+
 /* The same on both sides of any place, so the place plays no part. */
 static void build_adjustment(struct nlmsghdr *nlh, const struct kernel_entry *e)
 {
@@ -171,6 +187,7 @@ static void build_create(struct nlmsghdr *nlh, const struct ctnl_scope *scope,
 	mnl_attr_put_u32(nlh, CTA_STATUS, htonl(e->status | CT_STATUS_CONFIRMED));
 	mnl_attr_put_u32(nlh, CTA_TIMEOUT, htonl(e->timeout));
 	build_tcp(nlh, e, true);
+	build_sctp(nlh, e);
 	build_adjustment(nlh, e);
 	if (scope->mark_mask)
 		mnl_attr_put_u32(nlh, CTA_MARK, htonl(scope->mark & scope->mark_mask));

@@ -166,6 +166,10 @@ static int msg_entry(const struct nf_conntrack *ct, const struct nlmsghdr *nlh,
 	if (t->proto == PROTO_TCP) {
 		msg_tcp(ct, e);
 		msg_adjustment(ct, e);
+	} else if (t->proto == PROTO_SCTP) {
+		e->sctp_state = nfct_get_attr_u8(ct, ATTR_SCTP_STATE);
+		e->vtag[0] = nfct_get_attr_u32(ct, ATTR_SCTP_VTAG_ORIG);
+		e->vtag[1] = nfct_get_attr_u32(ct, ATTR_SCTP_VTAG_REPL);
 	}
 	msg_counters(ct, e);
 	msg_age(ct, e);

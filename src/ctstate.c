@@ -46,6 +46,13 @@ uint8_t pf_timeout_of(uint8_t proto, uint8_t src, uint8_t dst, uint8_t index)
 	}
 	if (proto_is_icmp(proto))
 		return index;
+	if (proto == PROTO_SCTP && index >= PFTM_SCTP_FIRST) { /* else it is one of the others */
+		if (src >= PF_SCTP_ESTABLISHED && dst >= PF_SCTP_ESTABLISHED)
+			return PFTM_SCTP_ESTABLISHED;
+		if (!src && !dst)
+			return PFTM_SCTP_CLOSED;
+		return dst ? PFTM_SCTP_OPENING : PFTM_SCTP_FIRST;
+	}
 	if (src >= PF_OTHER_MULTIPLE && dst >= PF_OTHER_MULTIPLE)
 		return proto == PROTO_UDP ? PFTM_UDP_MULTIPLE : PFTM_OTHER_MULTIPLE;
 	if (dst)
@@ -53,17 +60,20 @@ uint8_t pf_timeout_of(uint8_t proto, uint8_t src, uint8_t dst, uint8_t index)
 	return proto == PROTO_UDP ? PFTM_UDP_FIRST : PFTM_OTHER_FIRST;
 }
 
-struct pf_pair ctstate_to_pf(uint8_t proto, uint8_t tcp_state, bool reply_closed_first,
-			     uint32_t status)
+struct pf_pair ctstate_to_pf(uint8_t proto, uint8_t state, bool reply_closed_first, uint32_t status)
 {
 	struct pf_pair p = {0};
 
 	if (proto == PROTO_TCP) {
-		p = tcp_to_pf(tcp_state);
+		p = tcp_to_pf(state);
 		if (reply_closed_first && p.src >= PF_TCP_CLOSING)
 			p = (struct pf_pair){p.dst, p.src, 0};
 	} else if (proto_is_icmp(proto)) {
 		p.timeout = status & CT_STATUS_SEEN_REPLY ? PFTM_ICMP_ERROR : PFTM_ICMP_FIRST;
+	} else if (proto == PROTO_SCTP) {
+		p = (struct pf_pair){PF_SCTP_COOKIE_WAIT, 0, PFTM_SCTP_FIRST};
+		if (state >= CT_SCTP_ESTABLISHED && state <= CT_SCTP_SHUTDOWN_ACK_SENT)
+			p.src = p.dst = PF_SCTP_ESTABLISHED;
 	} else if (status & CT_STATUS_ASSURED) {
 		p = (struct pf_pair){PF_OTHER_MULTIPLE, PF_OTHER_MULTIPLE, 0};
 	} else if (status & CT_STATUS_SEEN_REPLY) {
@@ -92,6 +102,11 @@ uint8_t ctstate_from_pf(uint8_t src, uint8_t dst)
 	if (high > PF_TCP_ESTABLISHED)
 		return CT_TCP_FIN_WAIT;
 	return low == PF_TCP_ESTABLISHED ? CT_TCP_ESTABLISHED : CT_TCP_SYN_RECV;
+}
+
+uint8_t ctstate_sctp_from_pf(uint8_t src, uint8_t dst)
+{
+	return src || dst ? CT_SCTP_ESTABLISHED : CT_SCTP_CLOSED;
 }
 
 uint32_t ctstatus_from_pf(uint8_t proto, uint8_t dst, uint8_t timeout)

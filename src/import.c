@@ -114,6 +114,8 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 		return stale;
 	half->timeout = stale ? pf_timeout_of(f->proto, half->state[0], half->state[1], timeout)
 			      : timeout;
+	if (!stale)
+		carry_tags(e, f, src, dst);
 	if (half->flags & H_RAW)
 		carry_judge(e, f);
 	return stale;
@@ -250,6 +252,7 @@ static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in
 	x->raw[in->half]->af = (uint8_t)layout_family(in->layout, in->s->af);
 	x->raw[in->half]->stack_af = (uint8_t)layout_family(in->layout, in->s->stack_af);
 	x->why[in->half] = (uint8_t)in->kept;
+	x->layout[in->half] = (uint8_t)in->layout;
 	f->half[in->half].flags |= H_RAW;
 }
 
@@ -384,6 +387,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		flow_set_tuples(f, &t);
 		engine_count(e, C_COMMIT_REPLACED);
 	}
+	carry_tags(e, f, &in->s->src, &in->s->dst);
 	carry_judge(e, f);
 	return R_NONE;
 }

@@ -33,6 +33,8 @@ static size_t timeout_class(const struct kernel_entry *k)
 		return k->tcp_state < CT_TCP_COUNT ? k->tcp_state : 0;
 	if (proto_is_icmp(k->tuples.proto))
 		return CT_TCP_COUNT;
+	if (k->tuples.proto != PROTO_UDP)
+		return CT_TCP_COUNT + 3; /* never learnt */
 	return CT_TCP_COUNT + (k->status & CT_STATUS_ASSURED ? 2 : 1);
 }
 
@@ -97,6 +99,11 @@ static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k
 				f->wscale = (uint8_t)((k->wscale[0] & 15) | k->wscale[1] << 4);
 			}
 		}
+	}
+	if (f->proto == PROTO_SCTP) {
+		f->tcp_state = k->sctp_state;
+		if (k->vtag[0] && k->vtag[1] && flow_extra(f))
+			memcpy(f->extra->vtag, k->vtag, sizeof(k->vtag));
 	}
 	if (k->has_counters && flow_extra(f)) {
 		f->extra->counted = true;
@@ -164,6 +171,8 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
 	bool was_assured = f->flags & F_ASSURED, was_live = f->flags & F_LIVE, rose;
 	bool untold = was_live && !traffic && f->flags & F_KERNEL && local_touched(e, f, k);
 	uint32_t known = f->expires;
+	bool anew = f->proto == PROTO_SCTP && was_live && k->vtag[0] && k->vtag[1] && f->extra &&
+		    memcmp(f->extra->vtag, k->vtag, sizeof(k->vtag)) != 0;
 
 	learn(e, f, k);
 	if (untold) /* the next probe must still find it, to tell it */
@@ -173,7 +182,7 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
 	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses */
 	traffic = traffic || (!was_assured && !was_live && f->flags & F_ASSURED);
 	/* what a peer told is not raised by the entry that was made of it: nothing is echoed */
-	rose = (was_live || traffic) && raise(e, f);
+	rose = ((was_live || traffic) && raise(e, f)) || anew;
 	if (!was_live && traffic && f->flags & F_UNDECIDED) {
 		f->flags |= F_LIVE; /* told when it is decided under which name */
 	} else if (!was_live && traffic) {

@@ -5,6 +5,7 @@
  * to send. Pads and unused address bytes are judged by writing the record again and comparing.
  */
 #include "outgoing.h"
+#include "flow.h"
 #include "packet.h"
 #include "timeouts.h"
 
@@ -102,6 +103,9 @@ static const char *state_wrong(const struct dialect *d, const struct pf_state *s
 		return "rule number other than -1";
 	if (!timeout_good(d, s->timeout))
 		return "timeout index that no state has";
+	if (s->proto == PROTO_SCTP && s->timeout >= PFTM_SCTP_FIRST &&
+	    !(s->src.scrub_flag && s->dst.scrub_flag))
+		return "SCTP state without verification tags";
 	if (!expire_good(s))
 		return "more time left than the whole timeout";
 	if (s->state_flags & ~(unsigned)(PF_FLAG_SLOPPY | PF_FLAG_ACK))

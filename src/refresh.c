@@ -23,13 +23,19 @@ enum {
 	SLACK = 20,	   /* ds; the kernel tells whole seconds */
 };
 
+/* The kernel's trackers of these make an entry ASSURED when both sides have spoken. */
+static bool gets_assured(uint8_t proto)
+{
+	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_GRE;
+}
+
 /*
  * A peer carries the flow, and no event will tell when its traffic passes here again, or still, for
  * our entry is ASSURED or of a kind that never is.
  */
 static bool returns_unseen(const struct flow *f)
 {
-	return !(f->flags & F_LIVE) && (f->flags & F_ASSURED || proto_is_icmp(f->proto));
+	return !(f->flags & F_LIVE) && (f->flags & F_ASSURED || !gets_assured(f->proto));
 }
 
 static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
@@ -110,7 +116,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
 	const struct kernel_entry *k = &op->entry;
 	uint32_t age = local_age(e, k);
-	bool traffic, again;
+	bool traffic, again, fixed = !op->error && k->status & CT_STATUS_FIXED_TIMEOUT;
 
 	f->checked = e->ds;
 	f->flags &= (uint16_t)~F_PROBE;
@@ -122,7 +128,8 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 		refresh_arm(e, f);
 		return;
 	}
-	traffic = local_touched(e, f, k);
+	fixed = fixed && k->status & CT_STATUS_ASSURED;
+	traffic = local_touched(e, f, k) || fixed;
 	if (age && !(f->flags & F_LIVE) && (int32_t)(f->heard - (e->ds - age)) > SLACK)
 		traffic = false; /* a peer has spoken since the last packet */
 	if (local_before_gap(e, k)) {
@@ -144,6 +151,8 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	} else {
 		local_update(e, f, k, traffic);
 	}
+	if (fixed)
+		commit_renew(e, f);
 	refresh_arm(e, f);
 }
 

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "timeouts.h"
+
 /* ---- ICMP ------------------------------------------------------------------------------ */
 
 /* Request types that carry an id: echo, timestamp, information, address mask; echo of ICMPv6. */
@@ -38,6 +40,13 @@ static bool icmp_ports(uint8_t proto, uint16_t requester, uint16_t other, uint16
 static bool proto_has_ports(uint8_t proto)
 {
 	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_SCTP;
+}
+
+bool xlat_is_keyed(const struct tuples *t)
+{
+	return !proto_has_ports(t->proto) && !proto_is_icmp(t->proto) &&
+	       (t->end[ORIG_SRC].port || t->end[ORIG_DST].port || t->end[REPLY_SRC].port ||
+		t->end[REPLY_DST].port);
 }
 
 /* ---- flow → keys ----------------------------------------------------------------------- */
@@ -94,9 +103,28 @@ static bool key_read(const struct pf_key *k, const struct pf_state *s, struct en
 	return true;
 }
 
+uint32_t xlat_tag(uint32_t tag)
+{
+	return tag >> 24 | (tag >> 8 & 0xff00) | (tag << 8 & 0xff0000) | tag << 24;
+}
+
+/*
+ * conntrack drops what has another tag than it knows. FreeBSD up to 13 and OpenBSD track neither
+ * tags nor ports, and have the timeouts of other protocols.
+ */
+static bool sctp_is_whole(const struct pf_state *s)
+{
+	return s->timeout >= PFTM_SCTP_FIRST && s->src.scrub_flag && s->dst.scrub_flag &&
+	       s->src.ts_mod && s->dst.ts_mod && s->key[PF_STACK].port[0] &&
+	       s->key[PF_STACK].port[1];
+}
+
 enum reason xlat_carries(const struct pf_state *s)
 {
-	if (s->src.state >= PF_TCP_PROXY_SRC || s->dst.state >= PF_TCP_PROXY_SRC)
+	if (s->proto == PROTO_SCTP && !sctp_is_whole(s))
+		return R_SCTP_TAGS;
+	if (s->proto == PROTO_TCP &&
+	    (s->src.state >= PF_TCP_PROXY_SRC || s->dst.state >= PF_TCP_PROXY_SRC))
 		return R_SYNPROXY;
 	if ((s->src.scrub_flag && s->src.scrub_flags & 1) ||
 	    (s->dst.scrub_flag && s->dst.scrub_flags & 1))
@@ -149,7 +177,7 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 			return R_AF_TO;
 		}
 	}
-	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL || s->proto == PROTO_SCTP)
+	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL)
 		return R_PROTOCOL;
 	if (!key_read(&s->key[PF_WIRE], s, &wire_from, &wire_to, &type) ||
 	    !key_read(&s->key[PF_STACK], s, &stack_from, &stack_to, &stack_type) ||
@@ -175,8 +203,8 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 
 bool xlat_is_kept(enum reason r)
 {
-	return r == R_AF_TO || r == R_SEQDIFF || r == R_SYNPROXY || r == R_TS_MODULATED ||
-	       r == R_ROUTE_TO || r == R_RDOMAIN || r == R_NAT_FORM;
+	return r == R_AF_TO || r == R_SEQDIFF || r == R_SYNPROXY || r == R_SCTP_TAGS ||
+	       r == R_TS_MODULATED || r == R_ROUTE_TO || r == R_RDOMAIN || r == R_NAT_FORM;
 }
 
 void xlat_merge_half(struct tuples *t, const struct tuples *half, int direction)

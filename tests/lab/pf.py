@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A pf of the laboratory: speaks pfsync on a raw socket in layout 1301 (freebsd-13) or openbsd, keeps what it hears.
+"""A pf of the laboratory: speaks pfsync on a raw socket in layout 1301 (freebsd-13), 1400 (freebsd-14) or openbsd, keeps what it hears.
 
 It has no packet filter behind it: states are told to the daemon as a pf would tell them, and what the daemon says is
 written down. A half of a flow is the class Half.
@@ -25,12 +25,13 @@ ESTABLISHED = 4
 Form = collections.namedtuple("Form", "version ins upd size key src rule creation creator af flags timeout direction af6")
 FORMS = {
     "freebsd-13": Form(5, 1, 3, 242, 36, 96, 176, 188, 228, 232, 238, 239, 234, 28),
+    "freebsd-14": Form(5, 13, 14, 277, 36, 96, 176, 188, 228, 232, 236, 239, 234, 28),
     "openbsd": Form(6, 13, 14, 264, 40, 104, 184, 196, 236, 250, 260, 255, 252, 24),
 }
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
-# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; seqdiff: of src and dst
-Said = collections.namedtuple("Said", "time action name side flags keys seqdiff", defaults=(None,))
+# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; of src and dst: seqdiff, and the tags of SCTP
+Said = collections.namedtuple("Said", "time action name side flags keys seqdiff tags timeout", defaults=(None,) * 3)
 
 
 class Half:
@@ -38,9 +39,10 @@ class Half:
     numbers = itertools.count(1)
 
     def __init__(self, direction, wire, stack=None, proto=TCP, states=(ESTABLISHED, ESTABLISHED), timeout=None, flags=0,
-                 seqlo=(1000, 2000), creator=HOSTID, seqdiff=(0, 0)):
+                 seqlo=(1000, 2000), creator=HOSTID, seqdiff=(0, 0), tags=(0, 0)):
         self.direction, self.wire, self.stack, self.proto = direction, wire, stack or wire, proto
         self.states, self.flags, self.seqlo, self.creator, self.seqdiff = states, flags, seqlo, creator, seqdiff
+        self.tags = tags
         self.timeout = {TCP: 2, UDP: 8}.get(proto, 10) if timeout is None else timeout
         self.id = struct.pack("!II", 0x5e8f2a01, next(self.numbers))
 
@@ -49,8 +51,9 @@ class Half:
         return self.id + self.creator
 
     def side(self, n):
-        return struct.pack("!8xIIIHHBB6x", self.seqlo[n], (self.seqlo[n] + 65535) & 0xffffffff, self.seqdiff[n], 512, 0,
-                           self.states[n], 0x87)
+        tag = struct.pack("!HBB", 0, 0, self.tags[n] != 0) + struct.pack("<I", self.tags[n])
+        return tag + struct.pack("!IIIHHBB6x", self.seqlo[n], (self.seqlo[n] + 65535) & 0xffffffff, self.seqdiff[n],
+                                 512, 0, self.states[n], 0x87)
 
     def full(self, form):
         data = bytearray(form.size)
@@ -74,6 +77,8 @@ class Half:
             struct.pack_into("!H", data, form.flags, self.flags)
         else:
             data[form.flags] = self.flags
+        if form.size == 277:
+            struct.pack_into("!i", data, 250, -1)
         data[form.timeout] = self.timeout
         return bytes(data)
 
@@ -200,7 +205,8 @@ class Pf:
                 if full:
                     m = self._full("INS" if action == self.form.ins else "UPD", m, now)
                 elif action == UPD_C:
-                    m = Said(now, "UPD_C", m[0:8] + m[72:76], sides(m[8:72]), None, None, seqdiffs(m[8:72]))
+                    m = Said(now, "UPD_C", m[0:8] + m[72:76], sides(m[8:72]), None, None, seqdiffs(m[8:72]),
+                             tags(m[8:72]), m[80])
                 else:
                     bulk = bulk or (action == UPD_REQ and not any(m))
                     m = Said(now, NAMES[action], m[0:12], None, None, None)
@@ -219,7 +225,8 @@ class Pf:
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,
-                    (m[form.direction], *keys, m[form.af + 1]), seqdiffs(m[form.src:form.src + 64]))
+                    (m[form.direction], *keys, m[form.af + 1]), seqdiffs(m[form.src:form.src + 64]),
+                    tags(m[form.src:form.src + 64]), m[form.timeout])
 
     def said(self, *actions, name=None, since=0, where=None):
         """What was heard since that position in .heard."""
@@ -240,3 +247,8 @@ def sides(data):
 
 def seqdiffs(data):
     return tuple(struct.unpack_from("!I", data, 16 + o)[0] for o in (0, 32))
+
+
+def tags(data):
+    """Verification tags: a little-endian pf sends their bytes turned round."""
+    return tuple(struct.unpack_from("<I", data, 4 + o)[0] for o in (0, 32))

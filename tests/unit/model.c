@@ -142,6 +142,7 @@ static int create(struct node *n, const struct kernel_entry *k)
 	if (n->most && node_count(n) >= n->most)
 		return ENOMEM;
 	m = add(n, k);
+	m->written = true;
 	if (n->no_seqadj)
 		m->k.seqadj[0] = m->k.seqadj[1] = 0;
 	n->created++;
@@ -154,6 +155,8 @@ static int change(struct node *n, const struct kernel_entry *k)
 
 	if (!m)
 		return ENOENT;
+	if (m->k.status & CT_STATUS_FIXED_TIMEOUT)
+		return EPERM;
 	m->k.status |= k->status;
 	m->expires = n->now + k->timeout * S;
 	if (k->tuples.proto == PROTO_TCP) {
@@ -535,7 +538,11 @@ static uint64_t kernel_timeout(const struct kernel_entry *k)
 
 static void touch(struct node *n, struct model_entry *m)
 {
+	if (m->k.status & CT_STATUS_FIXED_TIMEOUT)
+		return;
 	m->expires = n->now + kernel_timeout(&m->k) * S;
+	if (m->written && m->k.tuples.proto == PROTO_GRE) /* its timeouts are those of a packet */
+		m->expires = n->now;
 }
 
 struct model_entry *node_plant(struct node *n, const struct tuples *t, uint8_t tcp_state,

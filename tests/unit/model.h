@@ -18,6 +18,7 @@
 struct model_entry {
 	bool used;
 	bool mute;     /* raises no events */
+	bool written;  /* by netlink, not by a packet */
 	bool bypassed; /* its traffic went elsewhere: a strict TCP entry drops everything now */
 	struct kernel_entry k;
 	uint64_t expires;

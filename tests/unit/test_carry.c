@@ -326,13 +326,244 @@ static void exists(void)
 	end();
 }
 
+/* ---- SCTP ------------------------------------------------------------------------------ */
+
+enum { TAG = 0x0a1b2c3d, TAG_BACK = 0xf0e1d2c3, TAG_SENT = 0x3d2c1b0a, TAG_BACK_SENT = 0xc3d2e1f0 };
+
+static struct tuples association(void)
+{
+	struct tuples t = tuples_v4(PROTO_SCTP, 10, 0);
+
+	t.end[ORIG_SRC].port = t.end[REPLY_DST].port = 5060;
+	t.end[ORIG_DST].port = t.end[REPLY_SRC].port = 2905;
+	return t;
+}
+
+static struct pf_state sctp_half(const struct tuples *t, uint8_t direction, uint64_t id)
+{
+	struct pf_state s = fake_half(&pf, t, direction, id);
+
+	s.src = (struct pf_peer){.state = 8, .scrub_flag = 1, .ts_mod = TAG_SENT};
+	s.dst = (struct pf_peer){.state = 8, .scrub_flag = 1, .ts_mod = TAG_BACK_SENT};
+	s.timeout = PFTM_SCTP_ESTABLISHED;
+	return s;
+}
+
+static struct model_entry *plant(const struct tuples *t, uint8_t state)
+{
+	struct model_entry *m = node_plant(&n, t, 0, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+					   210);
+
+	m->k.sctp_state = state;
+	m->k.vtag[0] = TAG;
+	m->k.vtag[1] = TAG_BACK;
+	return m;
+}
+
+static void check_tags(const struct pf_peer *src, const struct pf_peer *dst)
+{
+	CHECK_EQ(src->state, 8);
+	CHECK_EQ(dst->state, 8);
+	CHECK_EQ(src->scrub_flag & dst->scrub_flag, 1);
+	CHECK_EQ(src->ts_mod, TAG_SENT);
+	CHECK_EQ(dst->ts_mod, TAG_BACK_SENT);
+	CHECK_EQ(src->scrub_flags | dst->scrub_flags | src->scrub_ttl | dst->scrub_ttl, 0);
+	CHECK_EQ(src->seqlo | dst->seqlo | src->seqhi | dst->seqhi, 0);
+}
+
+static void sctp_told(void)
+{
+	for (int d = DIALECT_FREEBSD_13; d <= DIALECT_OPENBSD; d++) {
+		bool knows = d == DIALECT_FREEBSD_14 || d == DIALECT_FREEBSD_15;
+		struct tuples t = association();
+		struct model_entry *m;
+		const struct said *said;
+
+		begin((enum dialect_id)d, &t);
+		m = plant(&t, CT_SCTP_COOKIE_ECHOED);
+		engine_resync(n.e, n.now);
+		node_run(&n, 1000);
+		CHECK_EQ(node_said(&n, ACT_INS), 0);
+		CHECK(node_refused(&n, R_NOT_YET) > 0);
+		m->k.sctp_state = CT_SCTP_ESTABLISHED;
+		engine_resync(n.e, n.now);
+		node_run(&n, 5000);
+		CHECK_EQ(node_said(&n, ACT_INS), knows ? 2 : 0);
+		for (size_t i = 0; knows && i < 2; i++) {
+			said = node_nth(&n, ACT_INS, i);
+			if (!CHECK(said != NULL))
+				break;
+			check_tags(&said->s.src, &said->s.dst);
+			CHECK_EQ(said->s.timeout, PFTM_SCTP_ESTABLISHED);
+			CHECK_EQ(said->s.state_flags, 0);
+			CHECK_EQ(said->s.key[PF_WIRE].port[0] + said->s.key[PF_WIRE].port[1],
+				 5060 + 2905);
+		}
+		/* kept alive, and in no state of a shutdown, which no pf takes */
+		m->k.sctp_state = CT_SCTP_SHUTDOWN_SENT;
+		node_quiet(&n);
+		for (int i = 0; i < 40; i++) {
+			(void)node_packet(&n, &t, i & 1);
+			node_run(&n, 1000);
+		}
+		said = node_nth(&n, d == DIALECT_FREEBSD_14 ? ACT_UPD : ACT_UPD_C, 0);
+		CHECK_EQ(said != NULL, knows);
+		if (said && d == DIALECT_FREEBSD_15)
+			check_tags(&said->u.src, &said->u.dst);
+		end();
+	}
+}
+
+static void sctp_taken(void)
+{
+	struct tuples t = association();
+	const struct model_entry *m;
+	struct flow_view v;
+
+	begin(DIALECT_FREEBSD_15, &t);
+	in = sctp_half(&t, PF_IN, 10);
+	out = sctp_half(&t, PF_OUT, 11);
+	in.dst.ts_mod = 0; /* the server has not answered yet */
+	in.src.state = 2;
+	in.dst.state = 0;
+	in.timeout = PFTM_SCTP_FIRST;
+	tell(&in);
+	check_kept(&t, R_SCTP_TAGS);
+	in = sctp_half(&t, PF_IN, 10);
+	fake_upd_c(&pf, &n, &in);
+	tell(&out);
+	m = node_entry(&n, &t);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->k.sctp_state, CT_SCTP_ESTABLISHED);
+		CHECK_EQ(m->k.vtag[0], TAG);
+		CHECK_EQ(m->k.vtag[1], TAG_BACK);
+		CHECK_EQ(m->k.timeout, 86400);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.kept == R_NONE && v.in_kernel);
+	/* another association between the same ports */
+	out.src.ts_mod = 0x01000000;
+	fake_upd_c(&pf, &n, &out);
+	m = node_entry(&n, &t);
+	CHECK(m && m->k.vtag[0] == 1 && m->k.vtag[1] == TAG_BACK);
+	/* nothing tells that its traffic comes here, so it is looked at */
+	node_quiet(&n);
+	for (int i = 0; i < 30 && !v.live; i++) {
+		(void)node_packet(&n, &t, i & 1);
+		node_run(&n, 1000);
+		CHECK(node_flow(&n, &t, &v));
+	}
+	CHECK(v.live);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK(node_about(&n, ACT_UPD_C, 10, PEERS) != NULL);
+	end();
+}
+
+/* An entry of an association before it would drop everything. */
+static void sctp_exists(void)
+{
+	struct tuples t = association();
+	const struct model_entry *m;
+
+	begin(DIALECT_FREEBSD_14, &t);
+	plant(&t, CT_SCTP_SHUTDOWN_SENT)->k.vtag[0] = 5;
+	in = sctp_half(&t, PF_IN, 10);
+	tell(&in);
+	m = node_entry(&n, &t);
+	CHECK(m && m->k.vtag[0] == TAG && m->k.sctp_state == CT_SCTP_ESTABLISHED);
+	CHECK_EQ(node_count(&n), 1);
+	end();
+}
+
+/* Those who do not track SCTP tell neither ports nor tags: kept for them, and given to no other. */
+static void sctp_of_others(void)
+{
+	for (int d = DIALECT_FREEBSD_13; d <= DIALECT_OPENBSD; d += DIALECT_OPENBSD) {
+		struct tuples t = tuples_v4(PROTO_SCTP, 10, 0);
+		const struct said *said;
+
+		begin((enum dialect_id)d, &t);
+		tell(&in);
+		check_kept(&t, R_SCTP_TAGS);
+		fake_id(&pf, &n, ACT_UPD_REQ, 10, PEERS);
+		node_run(&n, 60);
+		said = node_about(&n, ACT_UPD, 10, PEERS);
+		if (CHECK(said != NULL)) {
+			CHECK_EQ(said->s.timeout, PFTM_OTHER_MULTIPLE);
+			CHECK_EQ(said->s.key[0].port[0] | said->s.key[0].port[1], 0);
+		}
+		end();
+	}
+}
+
+/* ---- GRE ------------------------------------------------------------------------------- */
+
+/* An entry of ours outlasts its packets, is told while they pass, and runs out at rest. */
+static void gre(void)
+{
+	struct tuples t = tuples_v4(PROTO_GRE, 10, 0);
+	struct flow_view v;
+
+	begin(DIALECT_FREEBSD_15, &t);
+	tell(&in);
+	tell(&out);
+	for (int i = 0; i < 100; i++) { /* the peer carries it */
+		fake_upd_c(&pf, &n, &in);
+		node_run(&n, 1000);
+		CHECK(node_entry(&n, &t) != NULL);
+	}
+	CHECK_EQ(n.writes_failed, 0);
+	node_quiet(&n);
+	for (int i = 0; i < 200; i++) {
+		CHECK(node_packet(&n, &t, i & 1));
+		node_run(&n, 1000);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 1);
+	CHECK_EQ(n.writes_failed, 0);
+	CHECK(node_said(&n, ACT_UPD_C) >= 6 && node_said(&n, ACT_DEL_C) == 0);
+	for (int i = 0; i < 5; i++) { /* and the peer again: our own packets are old news */
+		fake_upd_c(&pf, &n, &in);
+		node_run(&n, 1000);
+	}
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK_EQ(node_counter(&n, C_TAKEN_OVER), 1);
+	node_quiet(&n);
+	node_run(&n, 200000);
+	CHECK(node_entry(&n, &t) == NULL);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	end();
+}
+
+/* What pf has no place for is not told. */
+static void keyed(void)
+{
+	struct tuples t = tuples_v4(PROTO_GRE, 10, 0);
+
+	begin(DIALECT_FREEBSD_13, &t);
+	t.end[ORIG_DST].port = t.end[REPLY_SRC].port = 77;
+	node_open(&n, &t);
+	node_run(&n, 5000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK(node_refused(&n, R_KEYED) > 0);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
-		{"both states add", both_add}, {"kept", kept},
-		{"synproxy", synproxy},	       {"the kernel cannot", kernel_cannot},
-		{"taken over", taken_over},    {"restarted", restarted},
+		{"both states add", both_add},
+		{"kept", kept},
+		{"synproxy", synproxy},
+		{"the kernel cannot", kernel_cannot},
+		{"taken over", taken_over},
+		{"restarted", restarted},
 		{"exists already", exists},
+		{"SCTP is told", sctp_told},
+		{"SCTP is taken", sctp_taken},
+		{"SCTP exists already", sctp_exists},
+		{"SCTP of others", sctp_of_others},
+		{"GRE", gre},
+		{"keyed", keyed},
 	};
 
 	return check_main("carry", tests, sizeof(tests) / sizeof(tests[0]));
