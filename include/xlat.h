@@ -25,8 +25,8 @@ void xlat_keys(const struct tuples *t, int direction, bool typed, struct pf_key 
  * The flow that one half shows; what it does not show (reply destination of an in state, original
  * destination of an out state) is filled in as untranslated. Any reason but R_NONE says why Linux
  * does not carry it: R_AF_TO, R_SEQDIFF, R_SYNPROXY, R_SCTP_TAGS, R_TS_MODULATED, R_ROUTE_TO,
- * R_RDOMAIN and R_NAT_FORM leave *t filled as far as it goes (family 0 for af-to), the others do
- * not.
+ * R_RDOMAIN and R_NAT_FORM leave *t filled as far as it goes (af-to: what is on the wire, not
+ * translated), the others do not.
  */
 enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tuples *t);
 

@@ -256,13 +256,16 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 static bool raw_fits(const struct flow *f, int h, const struct pf_state *s, const struct dialect *d)
 {
 	bool domain = s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain;
+	bool same = f->extra->layout[h] == d->layout;
 
-	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
+	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0)
 		return false;
+	if (s->af != s->stack_af) /* two layouts say it, and not in the same way */
+		return same;
 	if (f->proto == PROTO_SCTP) /* one is tracked with its ports and tags, the other is not */
-		return f->extra->layout[h] == d->layout &&
+		return same &&
 		       (s->timeout < PFTM_SCTP_FIRST || (s->src.scrub_flag && s->dst.scrub_flag));
-	return !proto_is_icmp(f->proto) && (!domain || d->layout == LAYOUT_OPENBSD);
+	return (same || !proto_is_icmp(f->proto)) && (!domain || d->layout == LAYOUT_OPENBSD);
 }
 
 /* What a peer may have left in a state that it told, and no pf would tell again. */
@@ -276,8 +279,8 @@ static void plain(struct pf_state *s)
 	memset(s->rt_addr, 0, sizeof(s->rt_addr));
 	memset(s->rt_ifname, 0, sizeof(s->rt_ifname));
 	s->orig_ifname[PF_IFNAME_LEN - 1] = s->tag[PF_TAG_LEN - 1] = '\0';
-	for (int k = PF_WIRE; s->af == 4 && k <= PF_STACK; k++)
-		for (int i = 0; i < 2; i++)
+	for (int k = PF_WIRE; k <= PF_STACK; k++)
+		for (int i = 0; i < 2 && (k == PF_WIRE ? s->af : s->stack_af) == 4; i++)
 			memset(s->key[k].addr[i] + 4, 0, sizeof(s->key[k].addr[i]) - 4);
 }
 

@@ -540,14 +540,14 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		return r;
 	in->half = in->s->direction == PF_IN ? HALF_IN : HALF_OUT;
 	in->kept = xlat_half(in->s, in->layout, &in->tuples);
-	if (in->kept != R_NONE && (!xlat_is_kept(in->kept) || !in->tuples.family))
+	if (in->kept != R_NONE && !xlat_is_kept(in->kept))
 		return in->kept;
 	if (announce_listed(&e->config.exclude, &in->tuples))
 		return R_EXCLUDED;
 	if (announce_listed(&e->config.protect, &in->tuples))
 		return R_PROTECTED;
 	/* an entry for it would open this very host to whoever can send on the link */
-	if (!e->config.announce_local && announce_is_local(e, &in->tuples))
+	if (in->kept != R_AF_TO && !e->config.announce_local && announce_is_local(e, &in->tuples))
 		return R_LOCAL;
 	half = table_find_half(&e->table, in->s->id, in->s->creatorid);
 	if (half) {

@@ -98,10 +98,14 @@ static void head_read(struct reader *r, enum pf_layout layout, struct pf_state *
 
 static void head_write(struct writer *w, enum pf_layout layout, const struct pf_state *s)
 {
+	uint8_t stack_af = s->af;
+
 	writer_u64(w, s->id);
 	writer_bytes(w, s->ifname, PF_IFNAME_LEN);
 	key_write(w, layout, &s->key[PF_WIRE], s->af);
-	key_write(w, layout, &s->key[PF_STACK], layout == LAYOUT_1500 ? s->stack_af : s->af);
+	if (layout == LAYOUT_1500 || (layout == LAYOUT_OPENBSD && s->stack_af))
+		stack_af = s->stack_af;
+	key_write(w, layout, &s->key[PF_STACK], stack_af);
 	pfpeer_write(w, &s->src);
 	pfpeer_write(w, &s->dst);
 	writer_bytes(w, s->rt_addr, 16);

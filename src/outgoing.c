@@ -57,10 +57,11 @@ static const char *family_wrong(const struct dialect *d, const struct pf_state *
 {
 	if (!layout_family(d->layout, s->af) || !layout_family(d->layout, s->stack_af))
 		return "address family number of another system";
-	if (s->af != s->stack_af || s->proto != s->stack_proto)
-		return "translation between address families";
+	if (s->proto != s->stack_proto &&
+	    (s->af == s->stack_af || !proto_is_icmp(s->proto) || !proto_is_icmp(s->stack_proto)))
+		return "translation to another protocol";
 	if (d->layout == LAYOUT_OPENBSD &&
-	    (s->key[PF_WIRE].af != s->af || s->key[PF_STACK].af != s->af))
+	    (s->key[PF_WIRE].af != s->af || s->key[PF_STACK].af != s->stack_af))
 		return "key of another address family than the state";
 	return NULL;
 }

@@ -146,8 +146,34 @@ static void clear_tail(struct endpoint *e, int family)
 		memset(e->addr + 4, 0, sizeof(e->addr) - 4);
 }
 
+static bool any_special(const struct tuples *t)
+{
+	for (int i = ORIG_SRC; i <= REPLY_DST; i++)
+		if (address_is_special(t->family, t->end[i].addr))
+			return true;
+	return false;
+}
+
+/*
+ * af-to: one state serves both sides, and each key is of another family. The flow goes by what is
+ * on the wire; nobody looks for a middle or another half of it.
+ */
+static enum reason half_af_to(const struct pf_state *s, struct tuples *t)
+{
+	struct endpoint from, to;
+
+	if (!key_read(&s->key[PF_WIRE], s, &from, &to, &t->icmp_type))
+		return R_ICMP_TYPE;
+	clear_tail(&from, t->family);
+	clear_tail(&to, t->family);
+	t->end[ORIG_SRC] = t->end[REPLY_DST] = from;
+	t->end[ORIG_DST] = t->end[REPLY_SRC] = to;
+	return any_special(t) ? R_LINK_LOCAL : R_AF_TO;
+}
+
 enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tuples *t)
 {
+	bool af_to = false;
 	struct endpoint wire_from, wire_to, stack_from, stack_to;
 	uint8_t type = 0, stack_type = 0;
 
@@ -165,20 +191,16 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 
 		if (!layout_family(layout, wire) || !layout_family(layout, stack))
 			return R_ADDRESS_FAMILY;
-		if (wire != stack) {
-			t->family = 0;
-			return R_AF_TO;
-		}
+		af_to = wire != stack;
 	} else if (layout == LAYOUT_1500) {
 		if (!layout_family(layout, s->stack_af))
 			return R_ADDRESS_FAMILY;
-		if (s->stack_af != s->af || s->stack_proto != s->proto) {
-			t->family = 0;
-			return R_AF_TO;
-		}
+		af_to = s->stack_af != s->af || s->stack_proto != s->proto;
 	}
 	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL)
 		return R_PROTOCOL;
+	if (af_to)
+		return half_af_to(s, t);
 	if (!key_read(&s->key[PF_WIRE], s, &wire_from, &wire_to, &type) ||
 	    !key_read(&s->key[PF_STACK], s, &stack_from, &stack_to, &stack_type) ||
 	    type != stack_type)
@@ -192,9 +214,8 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 	t->end[ORIG_DST] = s->direction == PF_IN ? wire_to : stack_to;
 	t->end[REPLY_SRC] = stack_to;
 	t->end[REPLY_DST] = s->direction == PF_OUT ? wire_from : stack_from;
-	for (int i = ORIG_SRC; i <= REPLY_DST; i++)
-		if (address_is_special(t->family, t->end[i].addr))
-			return R_LINK_LOCAL;
+	if (any_special(t))
+		return R_LINK_LOCAL;
 	if (s->direction == PF_IN ? !endpoint_equal(&wire_from, &stack_from)
 				  : !endpoint_equal(&wire_to, &stack_to))
 		return R_NAT_FORM;

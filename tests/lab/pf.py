@@ -58,8 +58,8 @@ class Half:
     def full(self, form):
         data = bytearray(form.size)
         data[0:8], data[8:11] = self.id, b"all"
-        v6 = ":" in self.wire[0][0]
-        af = form.af6 if v6 else socket.AF_INET
+        families = [form.af6 if ":" in key[0][0] else socket.AF_INET for key in (self.wire, self.stack)]
+        af = families[0]
         for i, key in enumerate((self.wire, self.stack)):
             at = 24 + i * form.key
             for j, (address, port) in enumerate(key):
@@ -67,7 +67,7 @@ class Half:
                 data[at + 16 * j:at + 16 * j + len(raw)] = raw
                 struct.pack_into("!H", data, at + 32 + 2 * j, port)
             if form.version == 6:
-                data[at + 38] = af
+                data[at + 38] = families[i]             # another one than the wire's: af-to
         data[form.src:form.src + 64] = self.side(0) + self.side(1)
         struct.pack_into("!iiiII", data, form.rule, 0, -1, -1, 3, 0)
         data[form.creator:form.creator + 4] = self.creator
@@ -219,9 +219,9 @@ class Pf:
     def _full(self, action, m, now):
         form = self.form
         flags = struct.unpack_from("!H", m, form.flags)[0] if form.version == 6 else m[form.flags]
-        width = 4 if m[form.af] == socket.AF_INET else 16
         keys = []
         for at in (24, 24 + form.key):
+            width = 4 if m[at + 38 if form.version == 6 else form.af] == socket.AF_INET else 16
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,

@@ -2,6 +2,7 @@
 /* States that need more than a tuple: when they are installed, as what, and how they go back. */
 #include "check.h"
 #include "model.h"
+#include "xlat.h"
 
 #include <errno.h>
 
@@ -548,6 +549,106 @@ static void keyed(void)
 	end();
 }
 
+/* ---- af-to ----------------------------------------------------------------------------- */
+
+/* A client of IPv6 and a server of IPv4; the stack key has the other family, and its ends swapped.
+ */
+static struct pf_state nat64(uint8_t proto, uint64_t id)
+{
+	struct tuples t = tuples_v6(proto, 10, 40000), four = tuples_v4(proto, 2, 50001);
+	struct pf_state s = fake_half(&pf, &t, PF_IN, id);
+	struct pf_key key[2];
+
+	if (proto == PROTO_ICMPV6) {
+		four.proto = PROTO_ICMP;
+		four.icmp_type = 8;
+		s.stack_proto = PROTO_ICMP;
+	}
+	xlat_keys(&four, PF_OUT, true, key);
+	s.key[PF_STACK] = key[PF_STACK];
+	s.stack_af = 4;
+	return s;
+}
+
+/* Kept, shown, told again as it came to who says it in the same layout, never deleted there. */
+static void af_to(void)
+{
+	static const uint8_t protos[] = {PROTO_TCP, PROTO_UDP, PROTO_ICMPV6};
+
+	for (int i = 0; i < 6; i++) {
+		enum dialect_id d = i & 1 ? DIALECT_OPENBSD : DIALECT_FREEBSD_15;
+		struct tuples t = tuples_v6(protos[i / 2], 10, 40000);
+		const struct said *said;
+		struct flow_view v;
+
+		begin(d, &t);
+		n.created = n.deleted = 0;
+		in = nat64(protos[i / 2], 10);
+		tell(&in);
+		check_kept(&t, R_AF_TO);
+		CHECK_EQ(n.created, 0);
+		CHECK_EQ(node_refused(&n, R_AF_TO), 1);
+		for (int bulk = 0; bulk < 2; bulk++) {
+			node_quiet(&n);
+			fake_id(&pf, &n, ACT_UPD_REQ, bulk ? 0 : 10, bulk ? 0 : PEERS);
+			node_run(&n, 1000);
+			CHECK_EQ(node_said(&n, ACT_UPD), 1);
+			said = node_about(&n, ACT_UPD, 10, PEERS);
+			if (!CHECK(said != NULL))
+				continue;
+			CHECK_MEM(&said->s.key[PF_WIRE].addr, &in.key[PF_WIRE].addr, 32);
+			CHECK_MEM(&said->s.key[PF_STACK].addr, &in.key[PF_STACK].addr, 32);
+			CHECK_MEM(&said->s.key[PF_WIRE].port, &in.key[PF_WIRE].port, 4);
+			CHECK_MEM(&said->s.key[PF_STACK].port, &in.key[PF_STACK].port, 4);
+			CHECK_MEM(&said->s.src, &in.src, sizeof(in.src));
+			CHECK_MEM(&said->s.dst, &in.dst, sizeof(in.dst));
+			CHECK_EQ(layout_family(said->layout, said->s.af), 6);
+			CHECK_EQ(layout_family(said->layout, said->s.stack_af), 4);
+			if (d == DIALECT_FREEBSD_15)
+				CHECK_EQ(said->s.stack_proto, in.stack_proto);
+			CHECK_EQ(said->s.timeout, in.timeout);
+			CHECK_EQ(said->s.direction, PF_IN);
+		}
+		node_quiet(&n);
+		fake_upd_c(&pf, &n, &in);
+		CHECK(node_flow(&n, &t, &v) && v.kept == R_AF_TO);
+		node_run(&n, 90000000); /* it runs out in silence */
+		CHECK_EQ(node_flows(&n), 0);
+		CHECK_EQ(node_said(&n, ACT_DEL_C) + node_said(&n, ACT_INS), 0);
+		in.id = 12;
+		tell(&in);
+		CHECK_EQ(node_flows(&n), 1);
+		fake_id(&pf, &n, ACT_DEL_C, 12, PEERS);
+		CHECK_EQ(node_flows(&n), 0);
+		CHECK_EQ(n.created + n.deleted, 0);
+		end();
+	}
+}
+
+/* A peer of another layout is not told: it would be another state there. */
+static void af_to_elsewhere(void)
+{
+	struct tuples t = tuples_v6(PROTO_TCP, 10, 40000);
+	struct fake other;
+
+	begin(DIALECT_OPENBSD, &t);
+	fake_init(&other, DIALECT_FREEBSD_15, 3, 0x55667788);
+	t = tuples_v4(PROTO_UDP, 200, 9);
+	out = fake_half(&other, &t, PF_IN, 77);
+	fake_state(&other, &n, ACT_INS, &out);
+	in = nat64(PROTO_TCP, 10);
+	tell(&in);
+	node_run(&n, 1000);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 10, PEERS);
+	node_run(&n, 1000);
+	CHECK(node_said(&n, ACT_UPD) > 0);
+	for (size_t i = 0; i < n.saids; i++)
+		if (n.said[i].id == 10 && n.said[i].action == ACT_UPD)
+			CHECK_EQ(n.said[i].layout, LAYOUT_OPENBSD);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -564,6 +665,8 @@ int main(void)
 		{"SCTP of others", sctp_of_others},
 		{"GRE", gre},
 		{"keyed", keyed},
+		{"af-to", af_to},
+		{"af-to elsewhere", af_to_elsewhere},
 	};
 
 	return check_main("carry", tests, sizeof(tests) / sizeof(tests[0]));

@@ -81,7 +81,8 @@ static void test_good(void)
 	  memset(s->orig_ifname, 'x', sizeof(s->orig_ifname)))                                     \
 	X(bad_tag_without_NUL, ONLY(LAYOUT_1500), memset(s->tag, 'x', sizeof(s->tag)))             \
 	X(bad_stack_proto, ONLY(LAYOUT_1500), s->stack_proto = 17)                                 \
-	X(bad_stack_af, ONLY(LAYOUT_1500) | ONLY(LAYOUT_OPENBSD), s->stack_af = 6)
+	X(bad_stack_af, ONLY(LAYOUT_1500) | ONLY(LAYOUT_OPENBSD), s->stack_af = 10)                \
+	X(bad_sctp, ALL, s->proto = s->stack_proto = 132; s->timeout = 22)
 
 #define X(name, layouts, change)                                                                   \
 	static void name(struct pf_state *s)                                                       \
@@ -116,6 +117,26 @@ static void test_bad_states(void)
 			if (!CHECK_EQ(wrong, !!(faults[bad].layouts & ONLY(d->layout))))
 				printf(" (%s, %s)", d->name, faults[bad].name);
 		}
+}
+
+/* Translation between families, where it can be said; ICMP is another protocol then. */
+static void test_af_to(void)
+{
+	for (int i = 0; i < DIALECT_COUNT; i++) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+		struct pf_state s = sample_state(4);
+		uint8_t buf[BUF];
+
+		s.af = 6;
+		CHECK(!outgoing_wrong(d, buf, built(d, buf, &s)));
+		s.proto = 58;
+		s.stack_proto = 1;
+		s.timeout = 10;
+		s.expire = 0;
+		CHECK(!outgoing_wrong(d, buf, built(d, buf, &s)));
+		s.stack_proto = 6;
+		CHECK_EQ(!outgoing_wrong(d, buf, built(d, buf, &s)), d->layout != LAYOUT_1500);
+	}
 }
 
 /* Good bytes with one of them changed. */
@@ -392,6 +413,11 @@ static void each_byte(const struct dialect *d, enum pf_action action, const void
 			if (buf[i] != other[i])
 				class[i] = FREE;
 	}
+	/* another family on one side is af-to, where there is a place to say it */
+	if (size == sizeof(struct pf_state) && d->layout == LAYOUT_1500)
+		class[HEAD + 344] = class[HEAD + 345] = BOUND;
+	if (size == sizeof(struct pf_state) && d->layout == LAYOUT_OPENBSD)
+		class[HEAD + 64 + 38] = BOUND;
 	for (size_t i = 0; i < len; i++) {
 		unsigned refused = 0;
 		uint8_t was = buf[i];
@@ -441,6 +467,7 @@ int main(void)
 		{"good packets pass", test_good},
 		{"each bad field of a state is found", test_bad_states},
 		{"each bad byte is found", test_bad_bytes},
+		{"translation between families", test_af_to},
 		{"EOF where it belongs", test_eof},
 		{"bad small messages are found", test_small},
 		{"bad sections are found", test_sections},
