@@ -443,6 +443,11 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	half->flags |= H_TOLD;
 	relay_heard(e, in->peer, f, in->half, false);
+	if (in->kept != R_NONE && !(half->flags & H_RAW) && !(f->flags & F_LIVE)) {
+		f->kept = (uint8_t)in->kept; /* it was none of these before */
+		keep_raw(e, f, in);
+		carry_judge(e, f);
+	}
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {

@@ -65,6 +65,10 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	f = half_flow(half);
 	if (relay_is_older(e, p, f, half_index(half), &m->src, &m->dst))
 		return R_RELAY_COPY;
+	/* shifted since it was told: what is not in an update has to come, too */
+	if (f->proto == PROTO_TCP && (m->src.seqdiff || m->dst.seqdiff) && !(half->flags & H_RAW) &&
+	    !(f->flags & F_LIVE))
+		sendq_request(e, l, m->id, m->creatorid);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
 	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
 	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout, &news);

@@ -172,6 +172,27 @@ static void synproxy(void)
 	end();
 }
 
+/* A state that began to shift after it was told: the whole of it is asked for. */
+static void shifted_later(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+
+	begin(DIALECT_FREEBSD_14, &t);
+	tell(&in);
+	tell(&out);
+	check_adds(&t, 0, 0);
+	diffs(&out, 77, 88);
+	fake_upd_c(&pf, &n, &out);
+	CHECK(node_about(&n, ACT_UPD_REQ, 11, PEERS) != NULL);
+	fake_state(&pf, &n, ACT_UPD, &out);
+	check_adds(&t, 77, 88);
+	node_quiet(&n);
+	fake_upd_c(&pf, &n, &out);
+	CHECK_EQ(node_said(&n, ACT_UPD_REQ), 0);
+	CHECK_EQ(node_count(&n), 1);
+	end();
+}
+
 /* A kernel that refuses the offsets, or takes the entry without them. */
 static void kernel_cannot(void)
 {
@@ -658,6 +679,7 @@ int main(void)
 		{"the kernel cannot", kernel_cannot},
 		{"taken over", taken_over},
 		{"restarted", restarted},
+		{"shifted later", shifted_later},
 		{"exists already", exists},
 		{"SCTP is told", sctp_told},
 		{"SCTP is taken", sctp_taken},
