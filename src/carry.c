@@ -84,7 +84,8 @@ void carry_judge(struct engine *e, struct flow *f)
 	enum reason why[2] = {why_kept(f, HALF_IN), why_kept(f, HALF_OUT)}, kept = R_NONE;
 	uint32_t adjust[2] = {0, 0};
 
-	if (!((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_RAW))
+	if (!f->extra || (!f->kept && !carry_adjusts(f->extra->adjust) &&
+			  !((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_RAW)))
 		return;
 	for (int h = HALF_IN; h <= HALF_OUT; h++)
 		if (why[h] != R_NONE && (kept == R_NONE || kept == R_SEQDIFF))

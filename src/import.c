@@ -238,22 +238,21 @@ static struct flow *find_flow(const struct engine *e, const struct incoming *in,
 }
 
 /* Keeps the whole state of what Linux has no word for, families made neutral. */
-static void keep_raw(struct engine *e, struct flow *f, const struct incoming *in)
+static bool keep_raw(struct flow *f, const struct incoming *in)
 {
 	struct flow_extra *x = flow_extra(f);
 
 	if (x && !x->raw[in->half])
 		x->raw[in->half] = malloc(sizeof(*x->raw[0]));
-	if (!x || !x->raw[in->half]) {
-		e->counters.refused[R_NO_MEMORY]++;
-		return;
-	}
+	if (!x || !x->raw[in->half])
+		return false;
 	*x->raw[in->half] = *in->s;
 	x->raw[in->half]->af = (uint8_t)layout_family(in->layout, in->s->af);
 	x->raw[in->half]->stack_af = (uint8_t)layout_family(in->layout, in->s->stack_af);
 	x->why[in->half] = (uint8_t)in->kept;
 	x->layout[in->half] = (uint8_t)in->layout;
 	f->half[in->half].flags |= H_RAW;
+	return true;
 }
 
 /* Removes a half that the peer replaced by another; the flow may be left without any. */
@@ -374,9 +373,9 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
 		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
-	if (in->kept != R_NONE) {
-		f->kept = (uint8_t)in->kept;
-		keep_raw(e, f, in);
+	if (in->kept != R_NONE && !keep_raw(f, in)) {
+		table_unname(&e->table, f, in->half);
+		return R_NO_MEMORY;
 	}
 	take_expiry(e, f, in->s);
 	if (!shows_same(f, in)) {
@@ -444,8 +443,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	half->flags |= H_TOLD;
 	relay_heard(e, in->peer, f, in->half, false);
 	if (in->kept != R_NONE && !(half->flags & H_RAW) && !(f->flags & F_LIVE)) {
-		f->kept = (uint8_t)in->kept; /* it was none of these before */
-		keep_raw(e, f, in);
+		if (!keep_raw(f, in)) /* it was none of these before */
+			return R_NO_MEMORY;
 		carry_judge(e, f);
 	}
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */

@@ -193,6 +193,28 @@ static void shifted_later(void)
 	end();
 }
 
+/* The half that shifted is replaced by one that does not, under another name. */
+static void shifts_no_more(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+
+	for (int kept = 0; kept < 2; kept++) {
+		begin(DIALECT_FREEBSD_13, &t);
+		diffs(&out, 77, kept ? 0 : 88);
+		tell(&in);
+		tell(&out);
+		if (kept)
+			check_kept(&t, R_SEQDIFF);
+		else
+			check_adds(&t, 77, 88);
+		fake_id(&pf, &n, ACT_DEL_C, 11, PEERS);
+		out = fake_half(&pf, &t, PF_OUT, 13);
+		tell(&out);
+		check_adds(&t, 0, 0);
+		end();
+	}
+}
+
 /* A kernel that refuses the offsets, or takes the entry without them. */
 static void kernel_cannot(void)
 {
@@ -680,6 +702,7 @@ int main(void)
 		{"taken over", taken_over},
 		{"restarted", restarted},
 		{"shifted later", shifted_later},
+		{"shifts no more", shifts_no_more},
 		{"exists already", exists},
 		{"SCTP is told", sctp_told},
 		{"SCTP is taken", sctp_taken},
