@@ -31,7 +31,7 @@
 	  "state with an address family the dialect does not know")                                \
 	X(AF_TO, "af-to", "state that translates between IPv4 and IPv6; kept, not installed")      \
 	X(SEQDIFF, "seqdiff",                                                                      \
-	  "state whose sequence numbers are shifted, not wholly known; kept, not installed")       \
+	  "shifted sequence numbers: state not wholly known, kept; own entry, not told")           \
 	X(SCTP_TAGS, "sctp-tags",                                                                  \
 	  "SCTP state without its ports or verification tags; kept, not installed")                \
 	X(KEYED, "keyed",                                                                          \
