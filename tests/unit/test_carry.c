@@ -355,6 +355,36 @@ static void restarted(void)
 	end();
 }
 
+/* Another node has carried the flow and moved it: its word is not moved once more. */
+static void moved_by_another(void)
+{
+	struct tuples t = tuples_v6(PROTO_TCP, 10, 40000);
+	const struct said *m;
+
+	begin(DIALECT_FREEBSD_15, &t);
+	diffs(&out, 77, 88);
+	tell(&in);
+	tell(&out);
+	out.src.seqlo += AHEAD;
+	out.dst.seqlo += AHEAD;
+	out.src.seqhi = out.src.seqlo + 1;
+	out.dst.seqhi = out.dst.seqlo + 1;
+	out.src.max_win = out.dst.max_win = 65535;
+	out.src.wscale = out.dst.wscale = 0x8e;
+	fake_upd_c(&pf, &n, &out);
+	node_quiet(&n);
+	CHECK(node_packet(&n, &t, false) && node_packet(&n, &t, true));
+	node_run(&n, 60);
+	m = node_about(&n, ACT_UPD_C, 11, PEERS);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->u.src.seqlo, 0x10000000 + AHEAD);
+		CHECK_EQ(m->u.dst.seqlo, 0x20000000 + AHEAD);
+		CHECK_EQ(m->u.src.seqdiff, 77);
+	}
+	check_adds(&t, 77, 88);
+	end();
+}
+
 /* The kernel has an entry already: one that adds something else is made anew. */
 static void exists(void)
 {
@@ -703,6 +733,7 @@ int main(void)
 		{"restarted", restarted},
 		{"shifted later", shifted_later},
 		{"shifts no more", shifts_no_more},
+		{"moved by another", moved_by_another},
 		{"exists already", exists},
 		{"SCTP is told", sctp_told},
 		{"SCTP is taken", sctp_taken},
