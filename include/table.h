@@ -8,6 +8,7 @@
 #ifndef PFSYNC_TABLE_H
 #define PFSYNC_TABLE_H
 
+#include "actions.h"
 #include "flow.h"
 #include "list.h"
 #include "pfstate.h"
@@ -40,6 +41,7 @@ struct half {
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
 	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
+	uint16_t actions; /* number in the table's; 0: of a state of ours, or nothing is known */
 };
 
 enum flow_flag {
@@ -109,7 +111,8 @@ struct slab {
 struct table {
 	uint8_t key[16];
 	struct index middle, name;
-	struct slab slab[2]; /* IPv4, IPv6 */
+	struct actions actions; /* of the halves */
+	struct slab slab[2];	/* IPv4, IPv6 */
 	size_t flows;
 };
 

@@ -234,26 +234,20 @@ static void find_interfaces(struct engine *e, struct flow *f, const struct tuple
 }
 
 /* A kept state can be told in this dialect without becoming another one. */
-static bool raw_fits(const struct flow *f, const struct pf_state *s, const struct dialect *d)
+static bool raw_fits(const struct flow *f, const struct pf_state *s, const struct pf_actions *a,
+		     const struct dialect *d)
 {
-	bool domain = s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain;
-
-	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0 || s->af != s->stack_af)
+	if (!a) /* in which layout it came is not known any more */
 		return false;
-	return !proto_is_icmp(f->proto) && (!domain || d->layout == LAYOUT_OPENBSD);
+	if (a->layout == d->layout)
+		return true;
+	return !s->key[PF_WIRE].rdomain && !s->key[PF_STACK].rdomain && s->af == s->stack_af &&
+	       !proto_is_icmp(f->proto);
 }
 
-/* What a peer may have left in a state that it told, and no pf would tell again. */
-static void plain(struct pf_state *s)
+/* What a peer may have left behind an IPv4 address, and no pf would tell again. */
+static void clear_tails(struct pf_state *s)
 {
-	for (int i = 0; i < 2; i++)
-		if (s->rtableid[i] < 0)
-			s->rtableid[i] = -1;
-	s->qid = s->pqid = s->dnpipe = s->dnrpipe = 0;
-	s->rt_af = 0;
-	memset(s->rt_addr, 0, sizeof(s->rt_addr));
-	memset(s->rt_ifname, 0, sizeof(s->rt_ifname));
-	s->orig_ifname[PF_IFNAME_LEN - 1] = s->tag[PF_TAG_LEN - 1] = '\0';
 	for (int k = PF_WIRE; s->af == 4 && k <= PF_STACK; k++)
 		for (int i = 0; i < 2; i++)
 			memset(s->key[k].addr[i] + 4, 0, sizeof(s->key[k].addr[i]) - 4);
@@ -271,38 +265,29 @@ static uint32_t seconds_left(const struct engine *e, const struct flow *f, const
 	return left > 0 && (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;
 }
 
-/*
- * The full state of a half in a dialect. False if the dialect cannot say it (kept states that need
- * another layout).
- */
-bool announce_state(struct engine *e, struct flow *f, int h, const struct link *l,
-		    const struct dialect *d, struct pf_state *s)
+/* A state that Linux does not carry: as it was told, with what was told of it since. */
+static void state_kept(const struct flow *f, int h, struct pf_state *s)
+{
+	*s = *f->extra->raw[h];
+	s->timeout = f->half[h].timeout;
+	s->expire = 0;
+	clear_tails(s);
+}
+
+/* A state as the flow has it. */
+static void state_carried(struct engine *e, struct flow *f, int h, const struct link *l,
+			  const struct dialect *d, struct pf_state *s)
 {
 	struct half *half = &f->half[h];
 	bool strict = l->config.handover_strict && f->flags & F_WSCALE &&
 		      half->state[0] == PF_TCP_ESTABLISHED && half->state[1] == PF_TCP_ESTABLISHED;
 	struct tuples t;
 
-	if (half->timeout >= d->timeouts) /* SCTP indexes: a pf that lacks them rejects the state */
-		return false;
-	if (half->flags & H_RAW) {
-		*s = *f->extra->raw[h];
-		s->timeout = half->timeout;
-		if (!raw_fits(f, s, d))
-			return false;
-		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
-		plain(s);
-		ends_of(e, f, h, s);
-		s->expire = 0;
-		s->state_flags &= PF_FLAG_SLOPPY;
-		return true;
-	}
 	memset(s, 0, sizeof(*s));
 	flow_tuples(f, &t);
 	find_interfaces(e, f, &t);
 	s->id = half->id;
 	s->creatorid = half->node.word;
-	ends_of(e, f, h, s);
 	s->direction = h == HALF_IN ? PF_IN : PF_OUT;
 	xlat_keys(&t, s->direction, d->icmp_typed, s->key);
 	s->af = s->stack_af = f->family;
@@ -317,7 +302,6 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 		else
 			s->state_flags = PF_FLAG_SLOPPY;
 	}
-	s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 	s->creation = (e->ds - f->created) / 10;
 	s->timeout = half->timeout;
 	/* what rests does not begin anew; FreeBSD 14 and 15 keep for ever what has more time than
@@ -325,14 +309,44 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	if ((f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL && d->layout != LAYOUT_1400 &&
 	    d->layout != LAYOUT_1500)
 		s->expire = seconds_left(e, f, half);
-	s->rtableid[PF_WIRE] = s->rtableid[PF_STACK] = -1;
-	if (d->layout == LAYOUT_OPENBSD) /* as recorded: 0 on the side where the packet came from */
-		s->rtableid[h == HALF_IN ? PF_STACK : PF_WIRE] = 0;
 	if (f->extra && f->extra->counted) {
 		memcpy(s->packets, f->extra->packets, sizeof(s->packets));
 		memcpy(s->bytes, f->extra->bytes, sizeof(s->bytes));
 	}
-	return true;
+}
+
+/*
+ * The full state of a half in a dialect. False, and counted, if the dialect cannot say it; what it
+ * can say in part is said so, and counted, too.
+ */
+bool announce_state(struct engine *e, struct flow *f, int h, const struct link *l,
+		    const struct dialect *d, struct pf_state *s)
+{
+	const struct half *half = &f->half[h];
+	const struct pf_actions *a = actions_get(&e->table.actions, half->actions);
+	bool raw = half->flags & H_RAW;
+
+	/* SCTP indexes: a pf that lacks them rejects the state */
+	if (half->timeout >= d->timeouts || (raw && !raw_fits(f, f->extra->raw[h], a, d))) {
+		e->counters.refused[R_UNTOLD]++;
+		return false;
+	}
+	if (raw)
+		state_kept(f, h, s);
+	else
+		state_carried(e, f, h, l, d, s);
+	ends_of(e, f, h, s);
+	switch (actions_tell(a, d, s)) {
+	case ACTIONS_WHOLE:
+		return true;
+	case ACTIONS_PART:
+		e->counters.refused[R_OPTIONS_LOST]++;
+		return true;
+	case ACTIONS_NONE:
+		break;
+	}
+	e->counters.refused[R_UNTOLD]++;
+	return false;
 }
 
 void announce_upd_c(struct engine *e, struct flow *f, int h, struct msg_upd_c *m)
