@@ -85,13 +85,14 @@ struct flow {
 	uint16_t flags;	  /* enum flow_flag */
 	uint8_t pend;	  /* enum pend of in in the low bits, of out in the high ones */
 	uint8_t family, proto, icmp_type;
-	uint8_t tcp_state; /* of the kernel entry */
-	uint8_t wscale;	   /* original low nibble, reply high nibble */
-	uint8_t kept;	   /* reason why it is not installed, R_NONE if it may be */
-	uint8_t peer_link; /* where it was told */
-	uint8_t place;	   /* F_REMOTE: of the peer that it counts for */
-	uint8_t again;	   /* times that our carrying it is said once more */
-	uint8_t ends[];	   /* four times address and port, network order */
+	uint8_t tcp_state;  /* of the kernel entry */
+	uint8_t wscale;	    /* original low nibble, reply high nibble */
+	uint8_t kept;	    /* reason why it is not installed, R_NONE if it may be */
+	uint8_t peer_link;  /* where it was told */
+	uint8_t place;	    /* F_REMOTE: of the peer that it counts for */
+	uint8_t again : 7;  /* times that our carrying it is said once more */
+	uint8_t marked : 1; /* the names of its interfaces are those of its mark */
+	uint8_t ends[];	    /* four times address and port, network order */
 };
 
 struct index {

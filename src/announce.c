@@ -217,20 +217,77 @@ static void ends_of(const struct engine *e, struct flow *f, int h, struct pf_sta
 	memcpy(s->ifname, e->names[index], PF_IFNAME_LEN);
 }
 
-/* Asks once per flow which interfaces it uses, if any name is mapped at all. */
-static void find_interfaces(struct engine *e, struct flow *f, const struct tuples *t)
+/*
+ * A half that has no name yet, or one of ours. The interface of a state that a peer has made, and
+ * pf compares that when packets come, is the peer's to say.
+ */
+static bool bound_by_us(const struct engine *e, const struct half *half)
+{
+	return !(half->flags & H_PRESENT) || half->node.word == e->config.hostid;
+}
+
+/* Asks which interfaces the flow uses. What is not known now stays as it was. */
+static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples *t, uint32_t mark)
 {
 	char name[2][PF_IFNAME_LEN];
 
-	if (!e->ops.interfaces || f->flags & F_REMOTE || f->half[HALF_IN].ifname)
-		return;
 	memset(name, 0, sizeof(name));
-	if (!e->ops.interfaces(e->ctx, t, name))
+	e->ops.interfaces(e->ctx, t, mark, name);
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		struct half *half = &f->half[h];
+		uint8_t was = half->ifname, is;
+
+		if (!bound_by_us(e, half))
+			continue;
+		is = name[h][0] ? engine_intern(e, name[h], NAMES_MAX) : was;
+		half->ifname = is ? is : IFNAME_ASKED;
+		/* no update changes the interface of a state that a pf has */
+		if (half->ifname != (was ? was : IFNAME_ASKED) && half->flags & H_TOLD)
+			sendq_pend(e, f, h, PEND_DEL | PEND_INS);
+	}
+}
+
+/* Some half of it is bound by us; unasked: and it was not asked yet where to. */
+static bool to_be_asked(const struct engine *e, const struct flow *f, bool unasked)
+{
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		if (bound_by_us(e, &f->half[h]) && !(unasked && f->half[h].ifname))
+			return e->ops.interfaces;
+	return false;
+}
+
+/* Once per flow, if any interface has a name at all. */
+static void find_interfaces(struct engine *e, struct flow *f, const struct tuples *t)
+{
+	if (to_be_asked(e, f, true))
+		ask_interfaces(e, f, t, 0);
+}
+
+/* The kernel's entry has a mark, which may say which interfaces the flow uses. */
+void announce_marked(struct engine *e, struct flow *f, uint32_t mark)
+{
+	struct tuples t;
+
+	if (!(mark & e->config.name_mask) || !to_be_asked(e, f, false))
 		return;
-	f->half[HALF_IN].ifname = engine_intern(e, name[0], NAMES_MAX);
-	f->half[HALF_OUT].ifname = engine_intern(e, name[1], NAMES_MAX);
-	if (!f->half[HALF_IN].ifname)
-		f->half[HALF_IN].ifname = IFNAME_ASKED;
+	flow_tuples(f, &t);
+	f->marked = true;
+	ask_interfaces(e, f, &t, mark);
+}
+
+/*
+ * Routes have changed. A pf that takes the flow over would meet its packets at another interface
+ * than its state is bound to, and drop them. A mark was written by who has seen the packets.
+ */
+void announce_reroute(struct engine *e, struct flow *f)
+{
+	struct tuples t;
+
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED || f->marked ||
+	    !to_be_asked(e, f, false))
+		return;
+	flow_tuples(f, &t);
+	ask_interfaces(e, f, &t, 0);
 }
 
 /* A kept state can be told in this dialect without becoming another one. */

@@ -313,6 +313,8 @@ static const char *note_name(enum engine_note kind)
 		return "bulk-answered";
 	case NOTE_OVERRUN:
 		return "overrun";
+	case NOTE_IFNAME:
+		return "interface-name";
 	case NOTE_HOSTID_CLASH:
 		return "hostid-clash";
 	}

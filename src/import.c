@@ -346,6 +346,20 @@ static void take_expiry(const struct engine *e, struct flow *f, const struct pf_
 		f->expires = e->ds + 10 * (s->expire < 100000000 ? s->expire : 0);
 }
 
+/* The interface that a peer's state is bound to; told once, for somebody may have forgotten it. */
+static uint8_t intern_theirs(struct engine *e, const struct incoming *in)
+{
+	size_t known = e->name_count;
+	uint8_t name = engine_intern(e, in->s->ifname, NAMES_PEERS);
+
+	if (e->name_count > known)
+		engine_note(e, &(struct note){.kind = NOTE_IFNAME,
+					      .link = (int)in->peer->link,
+					      .peer = &in->peer->addr,
+					      .detail = e->names[name]});
+	return name ? name : IFNAME_ASKED;
+}
+
 /* Gives the half its name and what it says. */
 static enum reason attach(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -355,7 +369,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
-	half->ifname = engine_intern(e, in->s->ifname, NAMES_PEERS);
+	half->ifname = intern_theirs(e, in);
 	keep_actions(e, half, in);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);

@@ -98,6 +98,7 @@ static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k
 			}
 		}
 	}
+	announce_marked(e, f, k->mark);
 	if (k->has_counters && flow_extra(f)) {
 		f->extra->counted = true;
 		memcpy(f->extra->packets, k->packets, sizeof(k->packets));

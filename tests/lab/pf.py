@@ -30,7 +30,7 @@ FORMS = {
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
 # side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol
-Said = collections.namedtuple("Said", "time action name side flags keys")
+Said = collections.namedtuple("Said", "time action name side flags keys ifname", defaults=(None,))
 
 
 class Half:
@@ -38,9 +38,9 @@ class Half:
     numbers = itertools.count(1)
 
     def __init__(self, direction, wire, stack=None, proto=TCP, states=(ESTABLISHED, ESTABLISHED), timeout=None, flags=0,
-                 seqlo=(1000, 2000), creator=HOSTID):
+                 seqlo=(1000, 2000), creator=HOSTID, ifname="all"):
         self.direction, self.wire, self.stack, self.proto = direction, wire, stack or wire, proto
-        self.states, self.flags, self.seqlo, self.creator = states, flags, seqlo, creator
+        self.states, self.flags, self.seqlo, self.creator, self.ifname = states, flags, seqlo, creator, ifname
         self.timeout = {TCP: 2, UDP: 8}.get(proto, 10) if timeout is None else timeout
         self.id = struct.pack("!II", 0x5e8f2a01, next(self.numbers))
 
@@ -53,7 +53,7 @@ class Half:
 
     def full(self, form):
         data = bytearray(form.size)
-        data[0:8], data[8:11] = self.id, b"all"
+        data[0:8], data[8:24] = self.id, self.ifname.encode().ljust(16, b"\0")
         v6 = ":" in self.wire[0][0]
         af = form.af6 if v6 else socket.AF_INET
         for i, key in enumerate((self.wire, self.stack)):
@@ -218,7 +218,7 @@ class Pf:
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,
-                    (m[form.direction], *keys, m[form.af + 1]))
+                    (m[form.direction], *keys, m[form.af + 1]), m[8:24].rstrip(b"\0").decode())
 
     def said(self, *actions, name=None, since=0, where=None):
         """What was heard since that position in .heard."""
