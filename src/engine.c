@@ -241,6 +241,7 @@ void engine_reload(struct engine *e, const struct engine_config *config, uint64_
 		commit_move(e, MOVE_IN);
 	}
 	configure(e, config);
+	engine_on_routes(e, now); /* interfaces may have other names */
 }
 
 void engine_finish(struct engine *e, uint64_t now)

@@ -126,6 +126,22 @@ static void route_changes(void)
 	}
 }
 
+/* A configuration that is read again may give them other names. */
+static void reload(void)
+{
+	begin();
+	open_one(PROTO_TCP);
+	n.route[1] = "igb1";
+	node_quiet(&n);
+	engine_reload(n.e, &n.config, n.now);
+	n.next = n.now;
+	node_run(&n, 500);
+	CHECK_STR(bound(PF_IN), "not told");
+	CHECK_STR(bound(PF_OUT), "igb1");
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 1);
+	end();
+}
+
 /* Routes that change all the time are followed ever more seldom; one change is followed at once. */
 static void routes_flap(void)
 {
@@ -291,6 +307,7 @@ int main(void)
 		{"by routes", by_routes},
 		{"no name, or nothing known", all_else},
 		{"another route", route_changes},
+		{"other names after a reload", reload},
 		{"routes that flap", routes_flap},
 		{"names of peers are kept", of_peers},
 		{"a half of ours of a peer's flow", half_of_ours},
