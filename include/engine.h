@@ -253,7 +253,8 @@ struct flow_view {
 		uint64_t id;
 		uint32_t creatorid;
 		uint8_t src, dst, timeout;
-	} half[2]; /* in, out */
+		const char *ifname; /* that it is bound to, or "all" */
+	} half[2];		    /* in, out */
 };
 
 /*

@@ -251,6 +251,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 bool announce_listed(const struct prefix_list *l, const struct tuples *t);
 bool announce_is_local(const struct engine *e, const struct tuples *t);
 void announce_name(struct engine *e, struct flow *f);
+const char *announce_ifname(const struct engine *e, const struct half *half);
 void announce_marked(struct engine *e, struct flow *f, uint32_t mark);
 void announce_reroute(struct engine *e, struct flow *f);
 bool announce_state(struct engine *e, struct flow *f, int half, const struct link *l,

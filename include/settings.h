@@ -117,8 +117,8 @@ const char *settings_pf_name(const struct settings *s, const char *interface);
  */
 const char *settings_marked_name(const struct settings *s, uint32_t mark, int side);
 
-/* Whether some interface has this pf name; "all" needs none. */
-bool settings_has_pf_name(const struct settings *s, const char *pf_name);
+/* The other way round. */
+const char *settings_interface(const struct settings *s, const char *pf_name);
 
 /* Writes what is wrong with the marks of interfaces as a whole, and in which section; or false. */
 bool settings_marks_wrong(const struct settings *s, struct text *why, const char **interface);

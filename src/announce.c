@@ -210,11 +210,10 @@ static void side_of(const struct flow *f, int h, int side, bool strict, struct p
 	p->state = half->state[side];
 }
 
-static void ends_of(const struct engine *e, struct flow *f, int h, struct pf_state *s)
+/* The interface that a state is bound to, or "all"; PF_IFNAME_LEN bytes. */
+const char *announce_ifname(const struct engine *e, const struct half *half)
 {
-	unsigned index = f->half[h].ifname < e->name_count ? f->half[h].ifname : 0;
-
-	memcpy(s->ifname, e->names[index], PF_IFNAME_LEN);
+	return e->names[half->ifname < e->name_count ? half->ifname : 0];
 }
 
 /*
@@ -392,7 +391,7 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 		state_kept(f, h, s);
 	else
 		state_carried(e, f, h, l, d, s);
-	ends_of(e, f, h, s);
+	memcpy(s->ifname, announce_ifname(e, half), PF_IFNAME_LEN);
 	switch (actions_tell(a, d, s)) {
 	case ACTIONS_WHOLE:
 		return true;

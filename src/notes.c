@@ -116,7 +116,7 @@ void notes_log(struct log *log, const struct note *n, const struct settings *s, 
 			    "conntrack.receive-buffer if this repeats");
 		break;
 	case NOTE_IFNAME:
-		if (settings_has_pf_name(s, n->detail))
+		if (settings_interface(s, n->detail))
 			break;
 		log_say(log, LOG_LEVEL_NOTICE,
 			"sync %s: peer %s binds states to its interface %s, which no interface "

@@ -143,12 +143,12 @@ const char *settings_marked_name(const struct settings *s, uint32_t mark, int si
 	return "all";
 }
 
-bool settings_has_pf_name(const struct settings *s, const char *pf_name)
+const char *settings_interface(const struct settings *s, const char *pf_name)
 {
 	for (size_t i = 0; i < s->interfaces; i++)
 		if (!strcmp(s->interface[i].pf_name, pf_name))
-			return true;
-	return !strcmp(pf_name, "all");
+			return s->interface[i].name;
+	return NULL;
 }
 
 static const struct settings_interface *same_mark(const struct settings *s, size_t of)

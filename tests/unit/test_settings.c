@@ -348,8 +348,8 @@ static void test_interface_marks(void)
 	CHECK_STR(settings_marked_name(s, 0x01ff0003, 1), "igb1");
 	CHECK_STR(settings_marked_name(s, 0x07000003, 0), "all"); /* of no section */
 	CHECK(!settings_marked_name(s, 0x07000003, 1));		  /* not told */
-	CHECK(settings_has_pf_name(s, "igb2") && settings_has_pf_name(s, "all"));
-	CHECK(!settings_has_pf_name(s, "e2"));
+	CHECK_STR(settings_interface(s, "igb2"), "e2");
+	CHECK(!settings_interface(s, "e2") && !settings_interface(s, "all"));
 	settings_free(s);
 	s = parse_good("sync a { interface = s } interface e0 { pf-name = igb0 }");
 	if (s)
