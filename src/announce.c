@@ -225,8 +225,15 @@ static bool bound_by_us(const struct engine *e, const struct half *half)
 	return !(half->flags & H_PRESENT) || half->node.word == e->config.hostid;
 }
 
+/* A half of which the interface is ours to say; unasked: and it was not asked for yet. */
+static bool to_be_bound(const struct engine *e, const struct half *half, bool unasked)
+{
+	return bound_by_us(e, half) && !(unasked && half->ifname);
+}
+
 /* Asks which interfaces the flow uses. What is not known now stays as it was. */
-static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples *t, uint32_t mark)
+static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples *t, uint32_t mark,
+			   bool unasked)
 {
 	char name[2][PF_IFNAME_LEN];
 
@@ -236,7 +243,7 @@ static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples
 		struct half *half = &f->half[h];
 		uint8_t was = half->ifname, is;
 
-		if (!bound_by_us(e, half))
+		if (!to_be_bound(e, half, unasked))
 			continue;
 		is = name[h][0] ? engine_intern(e, name[h], NAMES_MAX) : was;
 		half->ifname = is ? is : IFNAME_ASKED;
@@ -246,20 +253,19 @@ static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples
 	}
 }
 
-/* Some half of it is bound by us; unasked: and it was not asked yet where to. */
 static bool to_be_asked(const struct engine *e, const struct flow *f, bool unasked)
 {
 	for (int h = HALF_IN; h <= HALF_OUT; h++)
-		if (bound_by_us(e, &f->half[h]) && !(unasked && f->half[h].ifname))
+		if (to_be_bound(e, &f->half[h], unasked))
 			return e->ops.interfaces;
 	return false;
 }
 
-/* Once per flow, if any interface has a name at all. */
+/* Once per half, when it is about to be told: what was told already must not change then. */
 static void find_interfaces(struct engine *e, struct flow *f, const struct tuples *t)
 {
 	if (to_be_asked(e, f, true))
-		ask_interfaces(e, f, t, 0);
+		ask_interfaces(e, f, t, 0, true);
 }
 
 /* The kernel's entry has a mark, which may say which interfaces the flow uses. */
@@ -271,7 +277,7 @@ void announce_marked(struct engine *e, struct flow *f, uint32_t mark)
 		return;
 	flow_tuples(f, &t);
 	f->marked = true;
-	ask_interfaces(e, f, &t, mark);
+	ask_interfaces(e, f, &t, mark, false);
 }
 
 /*
@@ -286,7 +292,7 @@ void announce_reroute(struct engine *e, struct flow *f)
 	    !to_be_asked(e, f, false))
 		return;
 	flow_tuples(f, &t);
-	ask_interfaces(e, f, &t, 0);
+	ask_interfaces(e, f, &t, 0, false);
 }
 
 /* A kept state can be told in this dialect without becoming another one. */

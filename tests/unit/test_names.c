@@ -218,6 +218,25 @@ static void half_of_ours(void)
 	end();
 }
 
+/* A change of routes that nobody has told of yet changes nothing of what peers hold. */
+static void before_the_walk(void)
+{
+	begin();
+	open_one(PROTO_UDP);
+	node_quiet(&n);
+	n.route[0] = "em5";
+	n.route[1] = "em6";
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK_STR(node_half(&n, ACT_UPD, PF_IN, 0)->s.ifname, "em0");
+	routes("em5", "em6");
+	CHECK_STR(bound(PF_IN), "em5");
+	CHECK_STR(bound(PF_OUT), "em6");
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 2);
+	end();
+}
+
 /* A rule has written into the mark where the flow enters and leaves; it is told so at once. */
 static void by_mark(void)
 {
@@ -311,6 +330,7 @@ int main(void)
 		{"routes that flap", routes_flap},
 		{"names of peers are kept", of_peers},
 		{"a half of ours of a peer's flow", half_of_ours},
+		{"told before the change is known", before_the_walk},
 		{"by the mark", by_mark},
 		{"a mark without numbers", mark_without_numbers},
 		{"told back after a restart", told_back},
