@@ -20,7 +20,8 @@ extern const char *const view_protos[TOTALS_PROTOS];
 void view_status(const struct control_env *env, struct text *out);
 void view_peers(const struct control_env *env, struct text *out);
 void view_counters(const struct control_env *env, struct text *out);
-void view_flow(const struct flow_view *f, uint32_t hostid, struct text *out);
+void view_flow(const struct flow_view *f, const struct settings *s, uint32_t hostid,
+	       struct text *out);
 
 /* ---- OpenMetrics: control_metrics.c */
 

@@ -77,6 +77,7 @@ extern const struct ctnl_handler daemon_ctnl;
 void daemon_flush(void *ctx);
 void daemon_on_packet(void *ctx, const struct packet_from *from, const void *data, size_t len);
 void daemon_on_netif(void *ctx);
+void daemon_on_routes(void *ctx);
 void daemon_events_readable(void *ctx, bool readable, bool writable);
 void daemon_dump_readable(void *ctx, bool readable, bool writable);
 void daemon_netif_readable(void *ctx, bool readable, bool writable);

@@ -57,6 +57,7 @@ struct dialect {
 	bool icmp_typed;       /* ICMP keys hold id and type, not the id twice */
 	bool del_full;	       /* has DEL with a full state */
 	uint8_t ip_overhead;   /* bytes it takes off the MTU for the IP header */
+	uint16_t flags;	       /* state_flags that it has, but for what is of one node alone */
 };
 
 const struct dialect *dialect_get(enum dialect_id id);

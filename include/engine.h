@@ -63,6 +63,7 @@ struct engine_config {
 	uint32_t max_rate;	  /* states a second and peer; 0: no limit */
 	bool takeover;		  /* commit = takeover */
 	bool tcp_strict;	  /* conntrack.tcp = strict */
+	uint32_t name_mask;	  /* bits of the mark that tell the interfaces; 0: none */
 	struct timeouts timeouts; /* the peers' */
 	uint8_t hash_key[16];	  /* of the table's hashes: random */
 };
@@ -92,6 +93,7 @@ struct kernel_entry {
 	uint32_t seqadj[2];
 	bool seqadj_moves; /* read: not the same from the first byte on, as helpers make it */
 	uint32_t age;	   /* seconds since it was made, 0 where the kernel keeps no timestamps */
+	uint32_t mark;
 };
 
 enum kernel_event { KERNEL_NEW, KERNEL_UPDATE, KERNEL_DESTROY };
@@ -127,6 +129,7 @@ enum engine_note {		   /* for the log and for `pfsyncctl monitor` */
 		   NOTE_BULK_FAILED,
 		   NOTE_BULK_ANSWERED,
 		   NOTE_OVERRUN,
+		   NOTE_IFNAME, /* a peer's states are bound to the one in detail, first seen */
 		   NOTE_HOSTID_CLASH,
 };
 
@@ -156,10 +159,12 @@ struct engine_ops {
 	 * engine_on_dump_end(). */
 	void (*dump)(void *ctx);
 	/*
-	 * pf interface names for where a flow enters (0) and leaves (1), or false to say "all".
-	 * Both NUL-terminated. NULL if no interface is mapped.
+	 * pf interface names for where a flow enters (0) and leaves (1): by its mark if that tells
+	 * them, else by its tuples; "all" where an interface has no name, "" where it is not known
+	 * now. Both NUL-terminated. NULL if no interface is mapped.
 	 */
-	bool (*interfaces)(void *ctx, const struct tuples *t, char name[2][PF_IFNAME_LEN]);
+	void (*interfaces)(void *ctx, const struct tuples *t, uint32_t mark,
+			   char name[2][PF_IFNAME_LEN]);
 	/* Something worth telling; may be NULL. Everything pointed to is valid during the call. */
 	void (*note)(void *ctx, const struct note *n);
 };
@@ -212,6 +217,9 @@ void engine_on_link(struct engine *e, unsigned link, bool up, unsigned mtu,
 /* All addresses of this host; copied. */
 void engine_on_addresses(struct engine *e, const struct address *addrs, size_t count);
 
+/* Routes have changed: the interfaces of live flows are looked at again, soon. */
+void engine_on_routes(struct engine *e, uint64_t now);
+
 /* Entries in the kernel's table and the most it takes; decides whether entries get ASSURED. */
 void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max);
 
@@ -255,7 +263,8 @@ struct flow_view {
 		uint64_t id;
 		uint32_t creatorid;
 		uint8_t src, dst, timeout;
-	} half[2]; /* in, out */
+		const char *ifname; /* that it is bound to, or "all" */
+	} half[2];		    /* in, out */
 };
 
 /*

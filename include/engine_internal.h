@@ -161,6 +161,7 @@ enum walk {
 	WALK_REPLACE = 16, /* replace states that peers still hold as strict ones */
 	WALK_SWEEP = 8,	   /* forget what the last dump did not find */
 	WALK_CLEAR = 32,   /* delete what creators have cleared */
+	WALK_ROUTES = 64,  /* see whether live flows use other interfaces now */
 };
 
 /* commit = takeover: what is done of the last command. */
@@ -231,7 +232,9 @@ struct engine {
 	size_t ops_n;
 	struct flow *commit[ENGINE_BATCH];
 	size_t commits;
-	char (*names)[PF_IFNAME_LEN]; /* interned interface names, 0 is "all" */
+	uint64_t routes_at;		    /* of the walk after a change of routes; NEVER: none */
+	uint64_t routes_next, routes_pause; /* not before; how long after the last one */
+	char (*names)[PF_IFNAME_LEN];	    /* interned interface names, 0 is "all" */
 	size_t name_count;
 	uint8_t packet[PACKET_MAX];
 };
@@ -273,6 +276,9 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 bool announce_listed(const struct prefix_list *l, const struct tuples *t);
 bool announce_is_local(const struct engine *e, const struct tuples *t);
 void announce_name(struct engine *e, struct flow *f);
+const char *announce_ifname(const struct engine *e, const struct half *half);
+void announce_marked(struct engine *e, struct flow *f, uint32_t mark);
+void announce_reroute(struct engine *e, struct flow *f);
 bool announce_state(struct engine *e, struct flow *f, int half, const struct link *l,
 		    const struct dialect *d, struct pf_state *s);
 void announce_upd_c(struct engine *e, struct flow *f, int half, struct msg_upd_c *m);
@@ -402,7 +408,7 @@ void relay_state(struct engine *e, struct flow *f, int h);
 void relay_update(struct engine *e, struct flow *f, int h, bool news);
 void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, bool news);
 void relay_settle(const struct engine *e, struct flow *f, unsigned halves);
-void relay_delete(struct engine *e, const struct half *half, uint8_t segment);
+void relay_delete(struct engine *e, struct half *half, uint8_t segment);
 void relay_replaced(const struct engine *e, struct half *half, bool ours);
 bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half *half);
 void relay_refused(struct engine *e, const struct peer *p, struct half *half);

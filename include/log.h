@@ -14,7 +14,7 @@ enum log_level {
 	LOG_LEVEL_DEBUG
 };
 
-enum { LOG_KEYS = 64, LOG_LIMIT = 5, LOG_SECONDS = 10 };
+enum { LOG_KEYS = 96, LOG_LIMIT = 5, LOG_SECONDS = 10 };
 
 struct log {
 	bool foreground;

@@ -12,17 +12,21 @@ enum { NETIF_NAME_LEN = 16 };
 
 struct netif;
 
-/* Something about links or addresses changed; not called from within netif_open(). */
+/* Not called from within netif_open(). */
 typedef void (*netif_call)(void *ctx);
 
-/* Reads what is there and subscribes. routes: netif_route() will be used. */
-int netif_open(struct netif **netif, bool routes, netif_call call, void *ctx);
+/*
+ * Reads what is there and subscribes. call: something about links or addresses changed. rerouted:
+ * the same, or routes or rules; NULL if netif_route() will not be used.
+ */
+int netif_open(struct netif **netif, netif_call call, netif_call rerouted, void *ctx);
 void netif_close(struct netif *n);
 
 /* To be polled for reading. */
 int netif_fd(const struct netif *n);
 
-/* Takes notice of changes; 1 if there may be more, else 0 or -errno. Calls back once at most. */
+/* Takes notice of changes; 1 if there may be more, else 0 or -errno. Calls back once at most, each.
+ */
 int netif_on_event(struct netif *n);
 
 struct netif_link {
@@ -42,8 +46,7 @@ const struct address *netif_addresses(const struct netif *n, size_t *count);
 
 /*
  * The interfaces through which packets of a flow enter and leave, as the routing table has it
- * now: towards the source, and towards where the destination really is. "" where there is no
- * route. Answers are remembered until a route, link or address changes. Needs routes.
+ * now: see routes_find(). "" where there is no route.
  */
 void netif_route(struct netif *n, const struct tuples *t, char in[NETIF_NAME_LEN],
 		 char out[NETIF_NAME_LEN]);

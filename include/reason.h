@@ -54,6 +54,8 @@
 	X(MAX_RATE, "max-rate", "state beyond import.max-rate")                                    \
 	X(IFNAMES, "interface-names",                                                              \
 	  "interface name of a state beyond those that are remembered; taken as all")              \
+	X(ACTIONS, "state-options",                                                                \
+	  "tag, route or other options of a state beyond those that are remembered; not kept")     \
 	X(PEERS, "peers", "peer forgotten because there are too many")                             \
 	X(KEY_CLASH, "key-clash", "state that contradicts a flow which lives here")                \
 	X(OTHER_NAME, "other-name", "state under a second name for a flow that has one already")   \
@@ -83,6 +85,9 @@
 	X(LOCAL, "local", "flow that ends on this host")                                           \
 	X(NOT_YET, "not-yet", "flow that is not as far as announce wants it")                      \
 	X(HOSTID_CLASH, "hostid-clash", "another node on the link uses our hostid")                \
+	X(OPTIONS_LOST, "options-lost",                                                            \
+	  "state told without options, like its tag, that the other dialect has no field for")     \
+	X(UNTOLD, "not-tellable", "state that the other dialect cannot express; not told in it")   \
 	X(OUTGOING, "outgoing", "packet of ours that no pf would send; not sent")                  \
 	X(SEND_ERROR, "send-error", "the kernel did not take a packet of ours")
 

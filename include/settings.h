@@ -39,6 +39,7 @@ struct settings_sync {
 struct settings_interface {
 	char name[PF_IFNAME_LEN];
 	char pf_name[PF_IFNAME_LEN];
+	uint32_t mark; /* its number in conntrack.interface-mark; 0: none */
 };
 
 struct settings {
@@ -65,6 +66,7 @@ struct settings {
 	enum tcp_window tcp_window;
 	uint32_t zone;
 	uint32_t mark, mark_mask; /* written to imported entries where the mask has bits */
+	uint32_t name_mask[2]; /* bits of the mark with the number of where a flow enters, leaves */
 	uint64_t receive_buffer;
 
 	struct timeouts timeouts;
@@ -108,5 +110,17 @@ bool settings_same_peers(const struct settings_sync *a, const struct settings_sy
 
 /* The pf name of an interface, NULL if it has none. */
 const char *settings_pf_name(const struct settings *s, const char *interface);
+
+/*
+ * The pf name of where a flow with that mark enters (0) or leaves (1), "all" if no interface has
+ * the number; NULL if the mark does not tell.
+ */
+const char *settings_marked_name(const struct settings *s, uint32_t mark, int side);
+
+/* The other way round. */
+const char *settings_interface(const struct settings *s, const char *pf_name);
+
+/* Writes what is wrong with the marks of interfaces as a whole, and in which section; or false. */
+bool settings_marks_wrong(const struct settings *s, struct text *why, const char **interface);
 
 #endif

@@ -35,6 +35,7 @@ enum value_kind {
 	AS_SECONDS,  /* a duration in seconds */
 	AS_SIZE,     /* 64 bit of bytes */
 	AS_MARK,     /* mark and mark_mask, two 32-bit numbers in a row */
+	AS_MASKS,    /* name_mask, two masks */
 	AS_PREFIXES, /* a list of prefixes */
 	AS_ADDRESSES /* a list of addresses */
 };

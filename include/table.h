@@ -8,6 +8,7 @@
 #ifndef PFSYNC_TABLE_H
 #define PFSYNC_TABLE_H
 
+#include "actions.h"
 #include "flow.h"
 #include "list.h"
 #include "pfstate.h"
@@ -40,8 +41,7 @@ struct half {
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
 	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
-	uint8_t links;	  /* bits of those on which peers have it */
-	uint8_t replaced; /* when we deleted it to insert it again: see relay.c */
+	uint16_t actions; /* number in the table's; 0: of a state of ours, or nothing is known */
 };
 
 enum flow_flag {
@@ -100,6 +100,10 @@ struct flow {
 	uint8_t again : 1;   /* our carrying it is said once more */
 	uint8_t from : 6;    /* segment of the peers' last word: see relay.c; 0: none */
 	uint8_t relayed : 2; /* halves of which was told on since `told` */
+	uint8_t marked : 1;  /* the names of its interfaces are those of its mark */
+	uint8_t links[2];    /* by half: bits of those on which peers have it */
+	uint8_t replaced[2]; /* by half: when it was last deleted to be inserted again: see relay.c
+			      */
 	uint8_t ends[];	     /* four times address and port, network order */
 };
 
@@ -120,7 +124,8 @@ struct slab {
 struct table {
 	uint8_t key[16];
 	struct index middle, name;
-	struct slab slab[2]; /* IPv4, IPv6 */
+	struct actions actions; /* of the halves */
+	struct slab slab[2];	/* IPv4, IPv6 */
 	size_t flows;
 };
 

@@ -224,61 +224,112 @@ static void side_of(const struct flow *f, int h, int side, bool strict, struct p
 	p->state = half->state[side];
 }
 
-/* A name that a peer has for its interface may be none elsewhere, where "all" always fits. */
-static void ends_of(const struct engine *e, struct flow *f, int h, const struct link *l,
-		    const struct dialect *d, struct pf_state *s)
+/* The interface that a state is bound to, or "all"; PF_IFNAME_LEN bytes. */
+const char *announce_ifname(const struct engine *e, const struct half *half)
 {
-	unsigned index = f->half[h].ifname < e->name_count ? f->half[h].ifname : 0;
-
-	if (f->from && !relay_same_ears(f->from, (unsigned)(l - e->link), d->version))
-		index = 0;
-
-	memcpy(s->ifname, e->names[index], PF_IFNAME_LEN);
+	return e->names[half->ifname < e->name_count ? half->ifname : 0];
 }
 
-/* Asks once per flow which interfaces it uses, if any name is mapped at all. */
-static void find_interfaces(struct engine *e, struct flow *f, const struct tuples *t)
+/*
+ * A half that has no name yet, or one of ours. The interface of a state that a peer has made, and
+ * pf compares that when packets come, is the peer's to say.
+ */
+static bool bound_by_us(const struct engine *e, const struct half *half)
+{
+	return !(half->flags & H_PRESENT) || half->node.word == e->config.hostid;
+}
+
+/* A half of which the interface is ours to say; unasked: and it was not asked for yet. */
+static bool to_be_bound(const struct engine *e, const struct half *half, bool unasked)
+{
+	return bound_by_us(e, half) && !(unasked && half->ifname);
+}
+
+/* Asks which interfaces the flow uses. What is not known now stays as it was. */
+static void ask_interfaces(struct engine *e, struct flow *f, const struct tuples *t, uint32_t mark,
+			   bool unasked)
 {
 	char name[2][PF_IFNAME_LEN];
 
-	if (!e->ops.interfaces || f->flags & F_REMOTE || f->half[HALF_IN].ifname)
-		return;
 	memset(name, 0, sizeof(name));
-	if (!e->ops.interfaces(e->ctx, t, name))
+	e->ops.interfaces(e->ctx, t, mark, name);
+	for (int h = HALF_IN; h <= HALF_OUT; h++) {
+		struct half *half = &f->half[h];
+		uint8_t was = half->ifname, is;
+
+		if (!to_be_bound(e, half, unasked))
+			continue;
+		is = name[h][0] ? engine_intern(e, name[h], NAMES_MAX) : was;
+		half->ifname = is ? is : IFNAME_ASKED;
+		/* no update changes the interface of a state that a pf has */
+		if (half->ifname != (was ? was : IFNAME_ASKED) && half->flags & H_TOLD)
+			sendq_pend(e, f, h, PEND_DEL | PEND_INS);
+	}
+}
+
+static bool to_be_asked(const struct engine *e, const struct flow *f, bool unasked)
+{
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		if (to_be_bound(e, &f->half[h], unasked))
+			return e->ops.interfaces;
+	return false;
+}
+
+/* Once per half, when it is about to be told: what was told already must not change then. */
+static void find_interfaces(struct engine *e, struct flow *f, const struct tuples *t)
+{
+	if (to_be_asked(e, f, true))
+		ask_interfaces(e, f, t, 0, true);
+}
+
+/* The kernel's entry has a mark, which may say which interfaces the flow uses. */
+void announce_marked(struct engine *e, struct flow *f, uint32_t mark)
+{
+	struct tuples t;
+
+	if (!(mark & e->config.name_mask) || !to_be_asked(e, f, false))
 		return;
-	f->half[HALF_IN].ifname = engine_intern(e, name[0], NAMES_MAX);
-	f->half[HALF_OUT].ifname = engine_intern(e, name[1], NAMES_MAX);
-	if (!f->half[HALF_IN].ifname)
-		f->half[HALF_IN].ifname = IFNAME_ASKED;
+	flow_tuples(f, &t);
+	f->marked = true;
+	ask_interfaces(e, f, &t, mark, false);
+}
+
+/*
+ * Routes have changed. A pf that takes the flow over would meet its packets at another interface
+ * than its state is bound to, and drop them. A mark was written by who has seen the packets.
+ */
+void announce_reroute(struct engine *e, struct flow *f)
+{
+	struct tuples t;
+
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED || f->marked ||
+	    !to_be_asked(e, f, false))
+		return;
+	flow_tuples(f, &t);
+	ask_interfaces(e, f, &t, 0, false);
 }
 
 /* A kept state can be told in this dialect without becoming another one. */
-static bool raw_fits(const struct flow *f, int h, const struct pf_state *s, const struct dialect *d)
+static bool raw_fits(const struct flow *f, int h, const struct pf_actions *a,
+		     const struct dialect *d)
 {
-	bool domain = s->key[PF_WIRE].rdomain || s->key[PF_STACK].rdomain;
+	const struct pf_state *s = f->extra->raw[h];
 	bool same = f->extra->layout[h] == d->layout;
 
-	if (s->rt || s->rtableid[0] > 0 || s->rtableid[1] > 0)
-		return false;
 	if (s->af != s->stack_af) /* two layouts say it, and not in the same way */
 		return same;
 	if (f->proto == PROTO_SCTP) /* one is tracked with its ports and tags, the other is not */
 		return same &&
 		       (s->timeout < PFTM_SCTP_FIRST || (s->src.scrub_flag && s->dst.scrub_flag));
-	return (same || !proto_is_icmp(f->proto)) && (!domain || d->layout == LAYOUT_OPENBSD);
+	if (!a) /* what else it is made of is not known any more */
+		return false;
+	return same ||
+	       (!s->key[PF_WIRE].rdomain && !s->key[PF_STACK].rdomain && !proto_is_icmp(f->proto));
 }
 
-/* What a peer may have left in a state that it told, and no pf would tell again. */
-static void plain(struct pf_state *s)
+/* What a peer may have left behind an IPv4 address, and no pf would tell again. */
+static void clear_tails(struct pf_state *s)
 {
-	for (int i = 0; i < 2; i++)
-		if (s->rtableid[i] < 0)
-			s->rtableid[i] = -1;
-	s->qid = s->pqid = s->dnpipe = s->dnrpipe = 0;
-	s->rt_af = 0;
-	memset(s->rt_addr, 0, sizeof(s->rt_addr));
-	memset(s->rt_ifname, 0, sizeof(s->rt_ifname));
-	s->orig_ifname[PF_IFNAME_LEN - 1] = s->tag[PF_TAG_LEN - 1] = '\0';
 	for (int k = PF_WIRE; k <= PF_STACK; k++)
 		for (int i = 0; i < 2 && (k == PF_WIRE ? s->af : s->stack_af) == 4; i++)
 			memset(s->key[k].addr[i] + 4, 0, sizeof(s->key[k].addr[i]) - 4);
@@ -296,42 +347,33 @@ static uint32_t seconds_left(const struct engine *e, const struct flow *f, const
 	return left > 0 && (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;
 }
 
-/*
- * The full state of a half in a dialect. False if the dialect cannot say it (kept states that need
- * another layout).
- */
-bool announce_state(struct engine *e, struct flow *f, int h, const struct link *l,
-		    const struct dialect *d, struct pf_state *s)
+/* A state that Linux does not carry: as it was told, with what was told of it since. */
+static void state_kept(const struct flow *f, int h, struct pf_state *s)
+{
+	*s = *f->extra->raw[h];
+	s->timeout = f->half[h].timeout;
+	s->expire = 0;
+	if (f->half[h].flags & H_NUMBERS) {
+		side_of(f, h, 0, false, &s->src);
+		side_of(f, h, 1, false, &s->dst);
+	}
+	clear_tails(s);
+}
+
+/* A state as the flow has it. */
+static void state_carried(struct engine *e, struct flow *f, int h, const struct link *l,
+			  const struct dialect *d, struct pf_state *s)
 {
 	struct half *half = &f->half[h];
 	bool strict = l->config.handover_strict && f->flags & F_WSCALE &&
 		      half->state[0] == PF_TCP_ESTABLISHED && half->state[1] == PF_TCP_ESTABLISHED;
 	struct tuples t;
 
-	if (half->timeout >= d->timeouts) /* SCTP indexes: a pf that lacks them rejects the state */
-		return false;
-	if (half->flags & H_RAW) {
-		*s = *f->extra->raw[h];
-		s->timeout = half->timeout;
-		if (half->flags & H_NUMBERS) {
-			side_of(f, h, 0, false, &s->src);
-			side_of(f, h, 1, false, &s->dst);
-		}
-		if (!raw_fits(f, h, s, d))
-			return false;
-		s->rule = s->anchor = s->nat_rule = UINT32_MAX;
-		plain(s);
-		ends_of(e, f, h, l, d, s);
-		s->expire = 0;
-		s->state_flags &= PF_FLAG_SLOPPY;
-		return true;
-	}
 	memset(s, 0, sizeof(*s));
 	flow_tuples(f, &t);
 	find_interfaces(e, f, &t);
 	s->id = half->id;
 	s->creatorid = half->node.word;
-	ends_of(e, f, h, l, d, s);
 	s->direction = h == HALF_IN ? PF_IN : PF_OUT;
 	xlat_keys(&t, s->direction, d->icmp_typed || l->icmp_typed & 1u << d->id, s->key);
 	s->af = s->stack_af = f->family;
@@ -346,7 +388,6 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 		else
 			s->state_flags = PF_FLAG_SLOPPY;
 	}
-	s->rule = s->anchor = s->nat_rule = UINT32_MAX;
 	s->creation = (e->ds - f->created) / 10;
 	s->timeout = half->timeout;
 	/* what rests does not begin anew; FreeBSD 14 and 15 keep for ever what has more time than
@@ -354,14 +395,49 @@ bool announce_state(struct engine *e, struct flow *f, int h, const struct link *
 	if ((f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL && d->layout != LAYOUT_1400 &&
 	    d->layout != LAYOUT_1500)
 		s->expire = seconds_left(e, f, half);
-	s->rtableid[PF_WIRE] = s->rtableid[PF_STACK] = -1;
-	if (d->layout == LAYOUT_OPENBSD) /* as recorded: 0 on the side where the packet came from */
-		s->rtableid[h == HALF_IN ? PF_STACK : PF_WIRE] = 0;
 	if (f->extra && f->extra->counted) {
 		memcpy(s->packets, f->extra->packets, sizeof(s->packets));
 		memcpy(s->bytes, f->extra->bytes, sizeof(s->bytes));
 	}
-	return true;
+}
+
+/*
+ * The full state of a half in a dialect. False, and counted, if the dialect cannot say it; what it
+ * can say in part is said so, and counted, too.
+ */
+bool announce_state(struct engine *e, struct flow *f, int h, const struct link *l,
+		    const struct dialect *d, struct pf_state *s)
+{
+	const struct half *half = &f->half[h];
+	const struct pf_actions *a = actions_get(&e->table.actions, half->actions);
+	bool raw = half->flags & H_RAW;
+
+	/* SCTP indexes: a pf that lacks them rejects the state */
+	if (half->timeout >= d->timeouts || (raw && !raw_fits(f, h, a, d))) {
+		e->counters.refused[R_UNTOLD]++;
+		return false;
+	}
+	if (raw)
+		state_kept(f, h, s);
+	else
+		state_carried(e, f, h, l, d, s);
+	memcpy(s->ifname, announce_ifname(e, half), PF_IFNAME_LEN);
+	/* a name that a peer has for its interface may be none elsewhere, where "all" always fits
+	 */
+	if (!bound_by_us(e, half) && f->from &&
+	    !relay_same_ears(f->from, (unsigned)(l - e->link), d->version))
+		memcpy(s->ifname, e->names[0], PF_IFNAME_LEN);
+	switch (actions_tell(a, d, s)) {
+	case ACTIONS_WHOLE:
+		return true;
+	case ACTIONS_PART:
+		e->counters.refused[R_OPTIONS_LOST]++;
+		return true;
+	case ACTIONS_NONE:
+		break;
+	}
+	e->counters.refused[R_UNTOLD]++;
+	return false;
 }
 
 void announce_upd_c(struct engine *e, struct flow *f, int h, struct msg_upd_c *m)

@@ -471,6 +471,8 @@ static void walk_flow(struct engine *e, struct flow *f)
 		sendq_pend_told(e, f, 0);
 		refresh_arm(e, f);
 	}
+	if (e->walk & WALK_ROUTES)
+		announce_reroute(e, f);
 	if (e->walk & (WALK_RETELL | WALK_REPLACE))
 		retell(e, f);
 	if (e->walk & (WALK_RETELL | WALK_ANNOUNCE))

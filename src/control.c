@@ -110,7 +110,7 @@ bool control_stream_next(struct control_stream *s, const struct control_env *env
 			return false;
 		if (!filter_matches(&f, s->words, s->count))
 			continue;
-		view_flow(&f, env->hostid, out);
+		view_flow(&f, env->settings, env->hostid, out);
 		text_add(out, "\n");
 	}
 	return true;

@@ -236,7 +236,23 @@ static void add_tuple(const struct tuples *f, bool reply, struct text *t)
 	text_add(t, "}");
 }
 
-static void add_states(const struct flow_view *f, struct text *t)
+/* Where a state is bound, by the peers' name and by ours. */
+static void add_interface(const char *pf_name, const struct settings *s, struct text *t)
+{
+	const char *name;
+
+	if (!pf_name || !strcmp(pf_name, "all"))
+		return;
+	text_add(t, ",");
+	add_string(t, "ifname", pf_name);
+	name = settings_interface(s, pf_name);
+	if (!name)
+		return;
+	text_add(t, ",");
+	add_string(t, "interface", name);
+}
+
+static void add_states(const struct flow_view *f, const struct settings *s, struct text *t)
 {
 	static const char *const names[] = {"in", "out"};
 	bool first = true;
@@ -249,15 +265,18 @@ static void add_states(const struct flow_view *f, struct text *t)
 			 names[i], f->half[i].id);
 		text_add(t,
 			 ",\"creatorid\":\"%08" PRIx32
-			 "\",\"src\":%u,\"dst\":%u,\"timeout\":\"%s\"}",
+			 "\",\"src\":%u,\"dst\":%u,\"timeout\":\"%s\"",
 			 f->half[i].creatorid, f->half[i].src, f->half[i].dst,
 			 timeout_name(f->half[i].timeout) ? timeout_name(f->half[i].timeout) : "");
+		add_interface(f->half[i].ifname, s, t);
+		text_add(t, "}");
 		first = false;
 	}
 	text_add(t, "]");
 }
 
-void view_flow(const struct flow_view *f, uint32_t hostid, struct text *out)
+void view_flow(const struct flow_view *f, const struct settings *s, uint32_t hostid,
+	       struct text *out)
 {
 	const char *state = ct_tcp_name(f->tcp_state);
 	uint32_t creator = hostid;
@@ -272,7 +291,7 @@ void view_flow(const struct flow_view *f, uint32_t hostid, struct text *out)
 		creator = f->half[f->half[0].present ? 0 : 1].creatorid;
 	text_add(out, ",\"origin\":\"%s\",\"creatorid\":\"%08" PRIx32 "\",\"in_kernel\":%s,",
 		 f->remote ? "remote" : "local", creator, yes_no(f->in_kernel));
-	add_states(f, out);
+	add_states(f, s, out);
 	text_add(out, ",\"live\":%s,\"told\":%s,\"age\":%" PRIu32, yes_no(f->live), yes_no(f->told),
 		 f->age);
 	if (f->waiting)
@@ -313,6 +332,8 @@ static const char *note_name(enum engine_note kind)
 		return "bulk-answered";
 	case NOTE_OVERRUN:
 		return "overrun";
+	case NOTE_IFNAME:
+		return "interface-name";
 	case NOTE_HOSTID_CLASH:
 		return "hostid-clash";
 	}

@@ -242,7 +242,9 @@ static void print_flow(FILE *out, const json_t *o)
 	fprintf(out, "  %s%s%s  creator %s", str(o, "origin"), yes(o, "in_kernel") ? " kernel" : "",
 		yes(o, "live") ? " live" : "", str(o, "creatorid"));
 	json_array_foreach(json_object_get(o, "states"), i, state)
-		fprintf(out, " %s %s", str(state, "direction"), str(state, "id"));
+		fprintf(out, " %s %s%s%s", str(state, "direction"), str(state, "id"),
+			json_object_get(state, "ifname") ? " on " : "",
+			json_object_get(state, "ifname") ? str(state, "ifname") : "");
 	if (yes(o, "waiting"))
 		fprintf(out, "  waits for takeover");
 	if (json_object_get(o, "reason"))

@@ -163,6 +163,7 @@ static int msg_entry(const struct nf_conntrack *ct, const struct nlmsghdr *nlh,
 	e->status = nfct_get_attr_u32(ct, ATTR_STATUS);
 	e->has_timeout = nfct_attr_is_set(ct, ATTR_TIMEOUT) > 0;
 	e->timeout = nfct_get_attr_u32(ct, ATTR_TIMEOUT);
+	e->mark = nfct_get_attr_u32(ct, ATTR_MARK);
 	if (t->proto == PROTO_TCP) {
 		msg_tcp(ct, e);
 		msg_adjustment(ct, e);

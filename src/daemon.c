@@ -248,7 +248,8 @@ static int start_links(struct daemon *d)
 			return r;
 		}
 	}
-	r = netif_open(&d->netif, d->settings->interfaces, daemon_on_netif, d);
+	r = netif_open(&d->netif, daemon_on_netif,
+		       d->settings->interfaces ? daemon_on_routes : NULL, d);
 	if (!r)
 		r = loop_add_fd(d->loop, netif_fd(d->netif), daemon_netif_readable, d,
 				&d->netif_watch);

@@ -52,20 +52,29 @@ static void op_dump(void *ctx)
 		d->dump_failed = true; /* told in the hook: an op must not call the engine */
 }
 
-/* The pf names of where a flow enters and leaves; an interface without one is said as "all". */
-static bool op_interfaces(void *ctx, const struct tuples *t, char name[2][PF_IFNAME_LEN])
+/*
+ * The pf names of where a flow enters and leaves: by the numbers in its mark, else by routes. An
+ * interface without a name is said as "all".
+ */
+static void op_interfaces(void *ctx, const struct tuples *t, uint32_t mark,
+			  char name[2][PF_IFNAME_LEN])
 {
 	struct daemon *d = ctx;
-	char interface[2][PF_IFNAME_LEN];
+	char interface[2][NETIF_NAME_LEN] = {"", ""};
+	const char *pf[2];
 
-	netif_route(d->netif, t, interface[0], interface[1]);
+	pf[0] = settings_marked_name(d->settings, mark, 0);
+	pf[1] = settings_marked_name(d->settings, mark, 1);
+	if (!pf[0] || !pf[1])
+		netif_route(d->netif, t, interface[0], interface[1]);
 	for (int i = 0; i < 2; i++) {
-		const char *pf = settings_pf_name(d->settings, interface[i]);
-
-		if (pf)
-			(void)snprintf(name[i], PF_IFNAME_LEN, "%s", pf);
+		if (!pf[i] && interface[i][0]) {
+			pf[i] = settings_pf_name(d->settings, interface[i]);
+			if (!pf[i])
+				pf[i] = "all";
+		}
+		(void)snprintf(name[i], PF_IFNAME_LEN, "%s", pf[i] ? pf[i] : "");
 	}
-	return true;
 }
 
 static void op_note(void *ctx, const struct note *n)
@@ -260,6 +269,13 @@ void daemon_on_netif(void *ctx)
 	engine_on_addresses(d->engine, own, n);
 	for (size_t i = 0; i < d->settings->syncs; i++)
 		link_look(d, &d->link[i]);
+}
+
+void daemon_on_routes(void *ctx)
+{
+	struct daemon *d = ctx;
+
+	engine_on_routes(d->engine, loop_now(d->loop));
 }
 
 void daemon_netif_readable(void *ctx, bool readable, bool writable)

@@ -13,6 +13,13 @@ enum { SIZE_TDB_FREEBSD = 48, SIZE_TDB_OPENBSD = 52 };
 enum { AF_INET_ALL = 2, AF_INET6_FREEBSD = 28, AF_INET6_OPENBSD = 24 };
 enum { ACTION_NUMBERS = 17 };
 
+/*
+ * pfsync-protocol 7.5. allow-opts and sloppy; no-df, set-tos, random-id, scrub-tcp, set-prio;
+ * pflow; pipe and queue of dummynet. Never no-sync, ack, and 0x0400, by which an OpenBSD drops all
+ * packets of the state.
+ */
+enum { FLAGS_OLD = 0x0003, FLAGS_SCRUB = 0x03e0, FLAG_PFLOW = 0x0004, FLAGS_DUMMYNET = 0xc000 };
+
 static const struct dialect dialects[DIALECT_COUNT] = {
 	[DIALECT_FREEBSD_13] = {.id = DIALECT_FREEBSD_13,
 				.name = "freebsd-13",
@@ -25,7 +32,8 @@ static const struct dialect dialects[DIALECT_COUNT] = {
 				.eof = true,
 				.icmp_typed = false,
 				.del_full = true,
-				.ip_overhead = 20},
+				.ip_overhead = 20,
+				.flags = FLAGS_OLD},
 	[DIALECT_FREEBSD_14] = {.id = DIALECT_FREEBSD_14,
 				.name = "freebsd-14",
 				.version = PFSYNC_VERSION_FREEBSD,
@@ -37,7 +45,8 @@ static const struct dialect dialects[DIALECT_COUNT] = {
 				.eof = true,
 				.icmp_typed = false,
 				.del_full = false,
-				.ip_overhead = 40},
+				.ip_overhead = 40,
+				.flags = FLAGS_OLD | FLAGS_SCRUB | FLAGS_DUMMYNET},
 	[DIALECT_FREEBSD_15] = {.id = DIALECT_FREEBSD_15,
 				.name = "freebsd-15",
 				.version = PFSYNC_VERSION_FREEBSD,
@@ -49,7 +58,8 @@ static const struct dialect dialects[DIALECT_COUNT] = {
 				.eof = true,
 				.icmp_typed = true,
 				.del_full = false,
-				.ip_overhead = 40},
+				.ip_overhead = 40,
+				.flags = FLAGS_OLD | FLAGS_SCRUB | FLAGS_DUMMYNET | FLAG_PFLOW},
 	[DIALECT_OPENBSD] = {.id = DIALECT_OPENBSD,
 			     .name = "openbsd",
 			     .version = PFSYNC_VERSION_OPENBSD,
@@ -61,7 +71,8 @@ static const struct dialect dialects[DIALECT_COUNT] = {
 			     .eof = false,
 			     .icmp_typed = true,
 			     .del_full = true,
-			     .ip_overhead = 20},
+			     .ip_overhead = 20,
+			     .flags = FLAGS_OLD | FLAGS_SCRUB | FLAG_PFLOW},
 };
 
 struct meaning {

@@ -13,6 +13,9 @@ enum {
 	DUMP_EVERY_S = 120, /* entries that make no events are found gone by a dump */
 	GAP_S = 3,	    /* called later than that, we have stood still */
 	MISSED_S = 10,	    /* and so long that what peers have told is asked for */
+	ROUTES_MS = 200,    /* changes of routes come together */
+	ROUTES_AGAIN_S = 2, /* and for ever where they are learned: ever more seldom looked at */
+	ROUTES_AGAIN_MAX_S = 64,
 };
 
 /* ---- small things ---------------------------------------------------------------------- */
@@ -203,7 +206,7 @@ struct engine *engine_new(const struct engine_config *config, const struct engin
 	e->undecided = true;
 	e->decide_at = now + DECIDE_S * NS_PER_S;
 	e->dump_at = now;
-	e->flush_at = e->walk_at = e->walk_asked_at = e->due = NEVER;
+	e->flush_at = e->walk_at = e->walk_asked_at = e->due = e->routes_at = NEVER;
 	for (size_t i = 0; i < ENGINE_LINKS_MAX; i++)
 		e->link[i].bulk_at = NEVER;
 	configure(e, config);
@@ -240,6 +243,7 @@ void engine_reload(struct engine *e, const struct engine_config *config, uint64_
 		commit_move(e, MOVE_IN);
 	}
 	configure(e, config);
+	engine_on_routes(e, now); /* interfaces may have other names */
 }
 
 void engine_finish(struct engine *e, uint64_t now)
@@ -298,6 +302,17 @@ void engine_on_packets_lost(struct engine *e, size_t unsent, size_t unread)
 	e->counters.done[C_PACKET_OVERRUN] += unread;
 }
 
+void engine_on_routes(struct engine *e, uint64_t now)
+{
+	if (!e->ops.interfaces || e->routes_at != NEVER)
+		return;
+	if (now > e->routes_next + e->routes_pause) /* it was quiet for as long */
+		e->routes_pause = 0;
+	e->routes_at = now + ROUTES_MS * NS_PER_MS;
+	if (e->routes_at < e->routes_next)
+		e->routes_at = e->routes_next;
+}
+
 void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max)
 {
 	e->tight = max && count > max - max / 5;
@@ -334,6 +349,18 @@ static void after_gap(struct engine *e)
 		bulk_ask(e, &e->link[i], false);
 }
 
+static void routes_run(struct engine *e)
+{
+	if (e->now < e->routes_at)
+		return;
+	e->routes_pause = e->routes_pause ? 2 * e->routes_pause : ROUTES_AGAIN_S * NS_PER_S;
+	if (e->routes_pause > ROUTES_AGAIN_MAX_S * NS_PER_S)
+		e->routes_pause = ROUTES_AGAIN_MAX_S * NS_PER_S;
+	e->routes_at = NEVER;
+	e->routes_next = e->now + e->routes_pause;
+	bulk_walk(e, WALK_ROUTES);
+}
+
 uint64_t engine_run(struct engine *e, uint64_t now)
 {
 	uint64_t next = NEVER;
@@ -344,6 +371,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	after_gap(e);
 	dump_run(e);
 	refresh_run(e);
+	routes_run(e);
 	bulk_run(e);
 	peer_look(e);
 	commit_move_run(e);
@@ -355,6 +383,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	if (tick != UINT32_MAX)
 		engine_wake(&next, ds_to_ns(e, tick));
 	engine_wake(&next, e->flush_at);
+	engine_wake(&next, e->routes_at);
 	engine_wake(&next, e->move != MOVE_NONE ? e->now : NEVER);
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));

@@ -417,11 +417,7 @@ static void look_at_names(const struct look *k)
 	const char *name;
 
 	for (size_t n = 0; (name = engine_ifname(k->env->engine, n)); n++) {
-		size_t i = 0;
-
-		while (i < s->interfaces && strcmp(s->interface[i].pf_name, name) != 0)
-			i++;
-		if (strcmp(name, "all") != 0 && i == s->interfaces && names.len < 100)
+		if (strcmp(name, "all") != 0 && !settings_interface(s, name) && names.len < 100)
 			text_add(&names, "%s%s", names.len ? ", " : "", name);
 	}
 	if (names.s)

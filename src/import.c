@@ -32,9 +32,18 @@ static void known_side(const struct flow *f, int h, int side, struct pf_peer *p)
 		p->state = f->half[h].state[side];
 }
 
+static void take_scrub(struct pf_peer *to, const struct pf_peer *from)
+{
+	to->scrub_flags = from->scrub_flags;
+	to->scrub_ttl = from->scrub_ttl;
+	to->scrub_flag = from->scrub_flag;
+	to->ts_mod = from->ts_mod;
+}
+
 static void take_side(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p)
 {
 	struct half *half = &f->half[h];
+	struct pf_peer known;
 
 	half->state[side] = p->state;
 	/* our sloppy state was lost, or replaced: this one follows the sequence */
@@ -51,7 +60,10 @@ static void take_side(struct engine *e, struct flow *f, int h, int side, const s
 		memset(f->extra->num[h], 0, sizeof(f->extra->num[h]));
 		half->flags |= H_NUMBERS;
 	}
+	known = f->extra->num[h][side];
 	f->extra->num[h][side] = *p;
+	if (!p->scrub_flag) /* as pf: only what is flagged replaces what is known */
+		take_scrub(&f->extra->num[h][side], &known);
 }
 
 /*
@@ -255,6 +267,17 @@ static bool keep_raw(struct flow *f, const struct incoming *in)
 	return true;
 }
 
+/* What else the state is made of, to be told again. */
+static void keep_actions(struct engine *e, struct half *half, const struct incoming *in)
+{
+	struct pf_actions a;
+
+	actions_of(in->s, in->layout, &a);
+	half->actions = actions_take(&e->table.actions, e->table.key, &a);
+	if (!half->actions)
+		e->counters.refused[R_ACTIONS]++;
+}
+
 /* Removes a half that the peer replaced by another; the flow may be left without any. */
 static void drop_half(struct engine *e, struct flow *f, int h, uint8_t segment)
 {
@@ -349,6 +372,20 @@ static void take_expiry(const struct engine *e, struct flow *f, const struct pf_
 		f->expires = e->ds + 10 * (s->expire < 100000000 ? s->expire : 0);
 }
 
+/* The interface that a peer's state is bound to; told once, for somebody may have forgotten it. */
+static uint8_t intern_theirs(struct engine *e, const struct incoming *in)
+{
+	size_t known = e->name_count;
+	uint8_t name = engine_intern(e, in->s->ifname, NAMES_PEERS);
+
+	if (e->name_count > known)
+		engine_note(e, &(struct note){.kind = NOTE_IFNAME,
+					      .link = (int)in->peer->link,
+					      .peer = &in->peer->addr,
+					      .detail = e->names[name]});
+	return name ? name : IFNAME_ASKED;
+}
+
 /* Gives the half its name and what it says. */
 static enum reason attach(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -358,10 +395,11 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
-	half->links = 0;
+	f->links[in->half] = 0;
 	relay_heard(e, in->peer, f, in->half, true);
 	relay_replaced(e, half, false);
-	half->ifname = engine_intern(e, in->s->ifname, NAMES_PEERS);
+	half->ifname = intern_theirs(e, in);
+	keep_actions(e, half, in);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)

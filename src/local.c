@@ -105,6 +105,7 @@ static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k
 		if (k->vtag[0] && k->vtag[1] && flow_extra(f))
 			memcpy(f->extra->vtag, k->vtag, sizeof(k->vtag));
 	}
+	announce_marked(e, f, k->mark);
 	if (k->has_counters && flow_extra(f)) {
 		f->extra->counted = true;
 		memcpy(f->extra->packets, k->packets, sizeof(k->packets));

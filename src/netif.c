@@ -9,15 +9,15 @@
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
-#include <netlink/route/route.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "routes.h"
+
 enum {
 	DATAGRAMS_AT_ONCE = 512,
 	DATAGRAM_SIZE = 32768,
-	ROUTE_SLOTS = 4096, /* a power of two */
 	REQUEST_SECONDS = 1,
 };
 
@@ -30,23 +30,16 @@ struct link_entry {
 	size_t first, count; /* of its addresses */
 };
 
-struct route_slot {
-	uint8_t family; /* 0: empty */
-	uint8_t addr[16];
-	char name[NETIF_NAME_LEN];
-};
-
 struct netif {
 	struct nl_sock *events, *requests;
-	netif_call call;
+	netif_call call, rerouted;
 	void *ctx;
 	struct link_entry *link;
 	size_t links;
 	struct prefix *addr;  /* grouped by link */
 	struct address *host; /* the same without the length */
 	size_t addrs;
-	struct route_slot *route; /* NULL: not used */
-	unsigned route_found;	  /* answer to the request under way */
+	struct routes *routes; /* NULL: not used */
 	char buf[DATAGRAM_SIZE];
 };
 
@@ -204,17 +197,9 @@ static int read_all(struct netif *n)
 	return err;
 }
 
-static void forget_routes(struct netif *n)
-{
-	if (n->route)
-		memset(n->route, 0, ROUTE_SLOTS * sizeof(*n->route));
-}
-
 /* ---- life ------------------------------------------------------------------------------ */
 
-static int on_route(struct nl_msg *msg, void *ctx);
-
-static int netif_start(struct netif *n, bool routes)
+static int netif_start(struct netif *n)
 {
 	struct timeval patience = {.tv_sec = REQUEST_SECONDS};
 	int err = open_socket(&n->events);
@@ -224,26 +209,21 @@ static int netif_start(struct netif *n, bool routes)
 	if (!err)
 		err = from_nl(nl_socket_add_memberships(
 			n->events, RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0));
-	if (!err && routes)
+	if (!err && n->rerouted)
 		err = from_nl(nl_socket_add_memberships(n->events, RTNLGRP_IPV4_ROUTE,
 							RTNLGRP_IPV6_ROUTE, RTNLGRP_IPV4_RULE,
-							RTNLGRP_IPV6_RULE, 0));
+							RTNLGRP_IPV6_RULE, RTNLGRP_NEXTHOP, 0));
+	if (!err && n->rerouted)
+		err = routes_open(&n->routes);
 	if (err)
 		return err;
 	if (setsockopt(nl_socket_get_fd(n->requests), SOL_SOCKET, SO_RCVTIMEO, &patience,
 		       sizeof(patience)) < 0)
 		return -errno;
-	if (routes) {
-		n->route = calloc(ROUTE_SLOTS, sizeof(*n->route));
-		if (!n->route)
-			return -ENOMEM;
-	}
-	nl_socket_disable_auto_ack(n->requests);
-	nl_socket_modify_cb(n->requests, NL_CB_VALID, NL_CB_CUSTOM, on_route, n);
 	return read_all(n);
 }
 
-int netif_open(struct netif **netif, bool routes, netif_call call, void *ctx)
+int netif_open(struct netif **netif, netif_call call, netif_call rerouted, void *ctx)
 {
 	struct netif *n = calloc(1, sizeof(*n));
 	int err;
@@ -251,8 +231,9 @@ int netif_open(struct netif **netif, bool routes, netif_call call, void *ctx)
 	if (!n)
 		return -ENOMEM;
 	n->call = call;
+	n->rerouted = rerouted;
 	n->ctx = ctx;
-	err = netif_start(n, routes);
+	err = netif_start(n);
 	if (err) {
 		netif_close(n);
 		return err;
@@ -272,7 +253,7 @@ void netif_close(struct netif *n)
 	free(n->link);
 	free(n->addr);
 	free(n->host);
-	free(n->route);
+	routes_close(n->routes);
 	free(n);
 }
 
@@ -322,8 +303,8 @@ int netif_on_event(struct netif *n)
 		any = true;
 		links = links || len < 0 || is_about_links(n->buf, (size_t)len);
 	}
-	if (any)
-		forget_routes(n);
+	if (any && n->routes)
+		routes_changed(n->routes);
 	if (links) {
 		err = read_all(n);
 		/* It changed while it was read: an event about that waits already. */
@@ -331,6 +312,8 @@ int netif_on_event(struct netif *n)
 			return 1;
 		n->call(n->ctx);
 	}
+	if (any && n->rerouted)
+		n->rerouted(n->ctx);
 	return err ? err : more;
 }
 
@@ -361,41 +344,10 @@ const struct address *netif_addresses(const struct netif *n, size_t *count)
 
 /* ---- routes ---------------------------------------------------------------------------- */
 
-static int on_route(struct nl_msg *msg, void *ctx)
-{
-	struct netif *n = ctx;
-	struct rtnl_route *r = NULL;
-	struct rtnl_nexthop *hop;
-
-	if (nlmsg_hdr(msg)->nlmsg_type != RTM_NEWROUTE || rtnl_route_parse(nlmsg_hdr(msg), &r) < 0)
-		return NL_OK;
-	hop = rtnl_route_nexthop_n(r, 0);
-	if (hop)
-		n->route_found = (unsigned)rtnl_route_nh_get_ifindex(hop);
-	rtnl_route_put(r);
-	return NL_OK;
-}
-
-/* Index of the interface towards an address, 0 if there is no route. */
-static unsigned ask_route(struct netif *n, int family, const uint8_t *addr)
-{
-	struct rtmsg rtm = {.rtm_family = family == 6 ? AF_INET6 : AF_INET,
-			    .rtm_dst_len = (unsigned char)(family_len(family) * 8)};
-	struct nl_msg *msg = nlmsg_alloc_simple(RTM_GETROUTE, 0);
-
-	n->route_found = 0;
-	if (msg && nlmsg_append(msg, &rtm, sizeof(rtm), NLMSG_ALIGNTO) >= 0 &&
-	    nla_put(msg, RTA_DST, (int)family_len(family), addr) >= 0 &&
-	    nl_send_auto(n->requests, msg) >= 0)
-		(void)nl_recvmsgs_default(n->requests);
-	nlmsg_free(msg);
-	return n->route_found;
-}
-
 static void copy_name(const struct netif *n, unsigned index, char name[NETIF_NAME_LEN])
 {
 	memset(name, 0, NETIF_NAME_LEN);
-	for (size_t i = 0; i < n->links; i++) {
+	for (size_t i = 0; index && i < n->links; i++) {
 		if (n->link[i].index == index) {
 			memcpy(name, n->link[i].name, NETIF_NAME_LEN);
 			return;
@@ -403,33 +355,13 @@ static void copy_name(const struct netif *n, unsigned index, char name[NETIF_NAM
 	}
 }
 
-/* The cache has one slot for each hash value: who comes later takes it. */
-static void route_towards(struct netif *n, int family, const uint8_t *addr,
-			  char name[NETIF_NAME_LEN])
-{
-	uint32_t hash = 2166136261U;
-	struct route_slot *s;
-
-	for (size_t i = 0; i < family_len(family); i++)
-		hash = (hash ^ addr[i]) * 16777619U;
-	hash ^= hash >> 16;
-	s = &n->route[hash & (ROUTE_SLOTS - 1)];
-	if (s->family != family || memcmp(s->addr, addr, family_len(family)) != 0) {
-		memset(s, 0, sizeof(*s));
-		s->family = (uint8_t)family;
-		memcpy(s->addr, addr, family_len(family));
-		copy_name(n, ask_route(n, family, addr), s->name);
-	}
-	memcpy(name, s->name, NETIF_NAME_LEN);
-}
-
 void netif_route(struct netif *n, const struct tuples *t, char in[NETIF_NAME_LEN],
 		 char out[NETIF_NAME_LEN])
 {
-	in[0] = '\0';
-	out[0] = '\0';
-	if (!n->route)
-		return;
-	route_towards(n, t->family, t->end[ORIG_SRC].addr, in);
-	route_towards(n, t->family, t->end[REPLY_SRC].addr, out);
+	unsigned index[2] = {0};
+
+	if (n->routes)
+		routes_find(n->routes, t, index);
+	copy_name(n, index[0], in);
+	copy_name(n, index[1], out);
 }

@@ -115,6 +115,15 @@ void notes_log(struct log *log, const struct note *n, const struct settings *s, 
 			    "the kernel lost conntrack events; reading its table again. Raise "
 			    "conntrack.receive-buffer if this repeats");
 		break;
+	case NOTE_IFNAME:
+		if (settings_interface(s, n->detail))
+			break;
+		log_say(log, LOG_LEVEL_NOTICE,
+			"sync %s: peer %s binds states to its interface %s, which no interface "
+			"section names; add interface \"NAME\" { pf-name = \"%s\" } with the name "
+			"that it has here",
+			w.link, w.peer, n->detail, n->detail);
+		break;
 	case NOTE_HOSTID_CLASH:
 		log_limited(log, NOTES_KEY_CLASH, now, LOG_LEVEL_ERR,
 			    "sync %s: %s uses our hostid %08x; give each node its own", w.link,

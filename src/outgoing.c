@@ -66,16 +66,37 @@ static const char *family_wrong(const struct dialect *d, const struct pf_state *
 	return NULL;
 }
 
-static const char *routing_wrong(const struct pf_state *s)
+enum { RT_FREEBSD_MAX = 4, RT_OPENBSD_MAX = 3 };
+
+static const char *routing_wrong(const struct dialect *d, const struct pf_state *s)
 {
 	for (int i = 0; i < 2; i++)
-		if (s->rtableid[i] != -1 && s->rtableid[i] != 0)
-			return "routing table other than the default";
-	if (s->rt || s->rt_af || !all_zero(s->rt_ifname, sizeof(s->rt_ifname)) ||
-	    !all_zero(s->rt_addr, sizeof(s->rt_addr)))
-		return "route-to";
-	if (s->qid || s->pqid || s->dnpipe || s->dnrpipe)
-		return "queue or pipe";
+		if (s->rtableid[i] < -1)
+			return "routing table below -1";
+	if (!name_ended(s->rt_ifname, sizeof(s->rt_ifname)))
+		return "name without an end";
+	if (!s->rt) {
+		if (s->rt_af || !all_zero(s->rt_ifname, sizeof(s->rt_ifname)) ||
+		    (d->layout != LAYOUT_1301 && !all_zero(s->rt_addr, sizeof(s->rt_addr))))
+			return "next hop without a route-to";
+		return NULL;
+	}
+	if (s->rt > (d->layout == LAYOUT_OPENBSD ? RT_OPENBSD_MAX : RT_FREEBSD_MAX))
+		return "route-to of no known kind";
+	if (d->layout != LAYOUT_OPENBSD && !s->rt_ifname[0])
+		return "route-to without an interface";
+	if (s->rt_af && !layout_family(d->layout, s->rt_af))
+		return "address family number of another system";
+	return NULL;
+}
+
+static const char *rules_wrong(const struct pf_state *s)
+{
+	const uint32_t number[] = {s->rule, s->anchor, s->nat_rule};
+
+	for (int i = 0; i < 3; i++)
+		if (number[i] > INT32_MAX && number[i] != UINT32_MAX)
+			return "rule number that no ruleset has";
 	return NULL;
 }
 
@@ -90,7 +111,9 @@ static const char *state_wrong(const struct dialect *d, const struct pf_state *s
 	if (!why)
 		why = peer_wrong(&s->dst);
 	if (!why)
-		why = routing_wrong(s);
+		why = routing_wrong(d, s);
+	if (!why)
+		why = rules_wrong(s);
 	if (why)
 		return why;
 	if (!name_ended(s->ifname, sizeof(s->ifname)) || !s->ifname[0])
@@ -100,8 +123,6 @@ static const char *state_wrong(const struct dialect *d, const struct pf_state *s
 		return "name without an end";
 	if (s->direction != PF_IN && s->direction != PF_OUT)
 		return "direction neither in nor out";
-	if (s->rule != UINT32_MAX || s->anchor != UINT32_MAX || s->nat_rule != UINT32_MAX)
-		return "rule number other than -1";
 	if (!timeout_good(d, s->timeout))
 		return "timeout index that no state has";
 	if (s->proto == PROTO_SCTP && s->timeout >= PFTM_SCTP_FIRST &&
@@ -109,8 +130,8 @@ static const char *state_wrong(const struct dialect *d, const struct pf_state *s
 		return "SCTP state without verification tags";
 	if (!expire_good(s))
 		return "more time left than the whole timeout";
-	if (s->state_flags & ~(unsigned)(PF_FLAG_SLOPPY | PF_FLAG_ACK))
-		return "state flags beyond sloppy and ack";
+	if (s->state_flags & ~(unsigned)(d->flags | PF_FLAG_ACK))
+		return "state flag that the system does not have, or of one node alone";
 	return NULL;
 }
 

@@ -120,9 +120,7 @@ uint8_t relay_readers(const struct engine *e, uint8_t scope)
 /* A link that has the half from another one, or from us already, need not be told of it anew. */
 bool relay_has(const struct flow *f, int h, unsigned link)
 {
-	const struct half *half = &f->half[h];
-
-	return f->scope && !(f->scope & SCOPE_ONLY) && half->links & 1u << link && f->from &&
+	return f->scope && !(f->scope & SCOPE_ONLY) && f->links[h] & 1u << link && f->from &&
 	       relay_link(f->from) != link;
 }
 
@@ -188,10 +186,11 @@ void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, 
 
 	/* deleted there by us, who were faster than the copy: then it is inserted by us, too */
 	if (!d || !d->left)
-		f->half[h].links |= (uint8_t)(1u << p->link);
+		f->links[h] |= (uint8_t)(1u << p->link);
 	if (!word && f->from)
 		return;
-	if (f->from && !relay_same_ears(f->from, p->link, p->version))
+	if (f->from && !relay_same_ears(f->from, p->link, p->version) &&
+	    f->half[!h].node.word != e->config.hostid)
 		f->half[!h].ifname = 0;
 	f->from = segment;
 }
@@ -199,13 +198,12 @@ void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, 
 /* A state that was not known. While it is not decided what the start found, the walk tells it. */
 void relay_state(struct engine *e, struct flow *f, int h)
 {
-	const struct half *half = &f->half[h];
 	const struct dialect *here;
 
 	if (!relay_needed(e) || e->undecided || f->flags & F_LIVE || !f->from)
 		return;
 	here = spoken_in(f->from);
-	if (relay_readers(e, SCOPE_EXCEPT | f->from) & ~half->links ||
+	if (relay_readers(e, SCOPE_EXCEPT | f->from) & ~f->links[h] ||
 	    (here && e->link[relay_link(f->from)].dialects & ~(1u << here->id)))
 		sendq_relay(e, f, h, PEND_INS);
 }
@@ -249,8 +247,8 @@ void relay_settle(const struct engine *e, struct flow *f, unsigned halves)
 	f->relayed |= halves & 3;
 }
 
-/* The state of a half is no more, as was heard in one segment: of that those hear who have it. */
-void relay_delete(struct engine *e, const struct half *half, uint8_t segment)
+/* Of the end of a state hear those on these links, but for a segment. */
+static void delete_on(struct engine *e, const struct half *half, uint8_t links, uint8_t segment)
 {
 	if (!relay_needed(e) || !segment)
 		return;
@@ -258,8 +256,14 @@ void relay_delete(struct engine *e, const struct half *half, uint8_t segment)
 		for (int v = 0; v < 2; v++)
 			if (!relay_same_ears(segment, i,
 					     v ? PFSYNC_VERSION_OPENBSD : PFSYNC_VERSION_FREEBSD) &&
-			    half->links & 1u << i && tells(&e->link[i]))
+			    links & 1u << i && tells(&e->link[i]))
 				sendq_delete(e, &e->link[i], v, half->id, half->node.word);
+}
+
+/* The state of a half is no more, as was heard in one segment: of that those hear who have it. */
+void relay_delete(struct engine *e, struct half *half, uint8_t segment)
+{
+	delete_on(e, half, half_flow(half)->links[half_index(half)], segment);
 }
 
 /* Time in a byte, never 0, in steps of 1.6 s: it comes round again every six minutes. */
@@ -272,7 +276,7 @@ static unsigned stamp(const struct engine *e)
 void relay_replaced(const struct engine *e, struct half *half, bool ours)
 {
 	if (ours || deleted_here(e, half))
-		half->replaced = (uint8_t)stamp(e);
+		half_flow(half)->replaced[half_index(half)] = (uint8_t)stamp(e);
 }
 
 /*
@@ -283,6 +287,7 @@ bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half 
 {
 	struct deleted *d = &e->deleted[name_slot(half->id, half->node.word, ASKED_MAX)];
 	bool said, taken_back;
+	uint8_t at;
 
 	if (!relay_needed(e))
 		return false;
@@ -291,7 +296,8 @@ bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half 
 			      .ds = e->ds,
 			      .packet = e->counters.done[C_PACKETS_IN]};
 	taken_back = sendq_undelete(&e->link[p->link], p->version, half->id, half->node.word);
-	said = half->replaced && (stamp(e) + STAMPS - half->replaced) % STAMPS < 3;
+	at = half_flow(half)->replaced[half_index(half)];
+	said = at && (stamp(e) + STAMPS - at) % STAMPS < 3;
 	d->left = said && !taken_back;
 	return said;
 }
@@ -333,11 +339,9 @@ void relay_refused(struct engine *e, const struct peer *p, struct half *half)
 /* A second name takes the place of one that came from there; who had made that keeps it. */
 void relay_rename(struct engine *e, const struct flow *f, int h, uint8_t segment)
 {
-	struct half told = f->half[h];
+	unsigned made = f->from && f->from != segment ? 1u << relay_link(f->from) : 0;
 
-	if (f->from && f->from != segment)
-		told.links &= (uint8_t) ~(1u << relay_link(f->from));
-	relay_delete(e, &told, segment);
+	delete_on(e, &f->half[h], f->links[h] & (uint8_t)~made, segment);
 }
 
 /* A creator has cleared its states. The same again soon after is the copy of a relay. */
@@ -385,12 +389,10 @@ void relay_flow(struct engine *e, struct flow *f)
 	if (!relay_needed(e) || f->flags & (F_LIVE | F_UNDECIDED))
 		return;
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
-		struct half *half = &f->half[h];
-
-		if (!(half->flags & H_PRESENT))
+		if (!(f->half[h].flags & H_PRESENT))
 			continue;
 		if (f->from && e->walk & WALK_RETELL)
-			half->links &= (uint8_t) ~(e->retell_links & ~(1u << relay_link(f->from)));
+			f->links[h] &= (uint8_t) ~(e->retell_links & ~(1u << relay_link(f->from)));
 		relay_state(e, f, h);
 	}
 }

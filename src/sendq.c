@@ -453,7 +453,7 @@ static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
 	}
 	if (what & (PEND_INS | PEND_UPD)) {
 		half->flags |= H_TOLD;
-		half->links |= relay_readers(e, f->scope);
+		f->links[h] |= relay_readers(e, f->scope);
 		if (!relayed && !(half->flags & H_NUMBERS) && !told_strict(e, f))
 			half->flags |= H_SLOPPY;
 	}

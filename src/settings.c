@@ -458,6 +458,27 @@ static bool text_is_clean(struct reading *r, const char *text, size_t len)
 	return true;
 }
 
+/* Marks of interfaces, which only show as a whole whether they are right. */
+static bool marks_are_good(struct reading *r, const struct settings *s)
+{
+	struct text why = {0};
+	const char *interface;
+	cfg_t *section;
+
+	if (!settings_marks_wrong(s, &why, &interface))
+		return true;
+	section = interface ? cfg_gettsec(r->root, section_name(IN_INTERFACE), interface)
+			    : cfg_getnsec(r->root, section_name(IN_CONNTRACK), 0);
+	if (interface && why.s)
+		fail_at(r, section ? section->line : r->last_line, "interface \"%s\": %s",
+			interface, why.s);
+	else
+		fail_at(r, section ? section->line : r->last_line, "%s",
+			why.s ? why.s : "out of memory");
+	text_free(&why);
+	return false;
+}
+
 static int parse_text(struct reading *r, const char *text, struct settings **out)
 {
 	struct settings *s = NULL;
@@ -476,7 +497,7 @@ static int parse_text(struct reading *r, const char *text, struct settings **out
 			"no sync section; write sync \"NAME\" { interface = \"...\" }");
 	if (!r->failed) {
 		s = settings_new();
-		if (!s || !settings_take(s, r->root)) {
+		if (!s || !settings_take(s, r->root) || !marks_are_good(r, s)) {
 			settings_free(s);
 			s = NULL;
 		}

@@ -47,6 +47,7 @@ static const struct keyword keywords[] = {
 	{IN_SYNC, "bulk-rate", AS_NUMBER, AT_SYNC(bulk_rate), 100, 1000000, NULL},
 	{IN_SYNC, "probe", AS_SECONDS, AT_SYNC(probe_s), 0, 3600, NULL},
 	{IN_INTERFACE, "pf-name", AS_PF_NAME, AT_INTERFACE(pf_name), 0, 0, NULL},
+	{IN_INTERFACE, "mark", AS_NUMBER, AT_INTERFACE(mark), 0, UINT32_MAX, NULL},
 	{IN_ANNOUNCE, "tcp", AS_CHOICE, AT(tcp), 0, 0, from_tcp},
 	{IN_ANNOUNCE, "udp", AS_CHOICE, AT(udp), 0, 0, from_any},
 	{IN_ANNOUNCE, "icmp", AS_CHOICE, AT(icmp), 0, 0, from_any},
@@ -62,6 +63,7 @@ static const struct keyword keywords[] = {
 	{IN_CONNTRACK, "tcp", AS_CHOICE, AT(tcp_window), 0, 0, windows},
 	{IN_CONNTRACK, "zone", AS_NUMBER, AT(zone), 0, 65535, NULL},
 	{IN_CONNTRACK, "mark", AS_MARK, AT(mark), 0, 0, NULL},
+	{IN_CONNTRACK, "interface-mark", AS_MASKS, AT(name_mask), 0, 0, NULL},
 	{IN_CONNTRACK, "receive-buffer", AS_SIZE, AT(receive_buffer), 4096, 1U << 30, NULL},
 };
 /* clang-format on */
@@ -470,6 +472,31 @@ static bool read_mark(const char *value, uint32_t to[2], struct text *why)
 	return true;
 }
 
+/* Bits in a row: what stands there is a number. */
+static bool is_field(uint32_t mask)
+{
+	uint32_t low = mask & -mask;
+
+	return mask && !((mask + low) & mask);
+}
+
+static bool read_masks(const char *value, uint32_t to[2], struct text *why)
+{
+	const char *slash = strchr(value, '/');
+
+	if (!slash || !read_u32(value, slash, &to[0]) ||
+	    !read_u32(slash + 1, slash + strlen(slash), &to[1]))
+		return refuse(why, "write the masks of where flows enter and leave, like "
+				   "\"0xff00/0x00ff\"");
+	if (!to[0] && !to[1])
+		return true;
+	if (!is_field(to[0]) || !is_field(to[1]))
+		return refuse(why, "each mask is one row of bits, like 0xff00");
+	if (to[0] & to[1])
+		return refuse(why, "the masks have bits in common");
+	return true;
+}
+
 static bool read_prefix(const struct keyword *k, const char *value, struct prefix *p,
 			struct text *why)
 {
@@ -528,6 +555,8 @@ bool keyword_read(const struct keyword *k, const char *value, void *base, struct
 	}
 	case AS_MARK:
 		return read_mark(value, to, why);
+	case AS_MASKS:
+		return read_masks(value, to, why);
 	case AS_PREFIXES:
 	case AS_ADDRESSES:
 		return read_prefix(k, value, to, why);
@@ -625,6 +654,7 @@ void keyword_print(const struct keyword *k, const void *base, struct text *t)
 		print_unit(*(const uint64_t *)from, size_units, t);
 		break;
 	case AS_MARK:
+	case AS_MASKS:
 		text_add(t, "\"0x%" PRIx32 "/0x%" PRIx32 "\"", n[0], n[1]);
 		break;
 	case AS_PREFIXES:

@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -26,6 +27,7 @@ void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t ke
 		.max_rate = s->max_rate,
 		.takeover = s->commit == COMMIT_TAKEOVER,
 		.tcp_strict = s->tcp_window == TCP_STRICT,
+		.name_mask = s->name_mask[0] | s->name_mask[1],
 		.timeouts = s->timeouts,
 	};
 	memcpy(config->hash_key, key, sizeof(config->hash_key));
@@ -122,4 +124,73 @@ const char *settings_pf_name(const struct settings *s, const char *interface)
 		if (!strcmp(s->interface[i].name, interface))
 			return s->interface[i].pf_name;
 	return NULL;
+}
+
+static uint32_t number_in(uint32_t mark, uint32_t mask)
+{
+	return mask ? (mark & mask) / (mask & -mask) : 0;
+}
+
+const char *settings_marked_name(const struct settings *s, uint32_t mark, int side)
+{
+	uint32_t number = number_in(mark, s->name_mask[side]);
+
+	if (!number)
+		return NULL;
+	for (size_t i = 0; i < s->interfaces; i++)
+		if (s->interface[i].mark == number)
+			return s->interface[i].pf_name;
+	return "all";
+}
+
+const char *settings_interface(const struct settings *s, const char *pf_name)
+{
+	for (size_t i = 0; i < s->interfaces; i++)
+		if (!strcmp(s->interface[i].pf_name, pf_name))
+			return s->interface[i].name;
+	return NULL;
+}
+
+static const struct settings_interface *same_mark(const struct settings *s, size_t of)
+{
+	for (size_t i = 0; i < of; i++)
+		if (s->interface[i].mark && s->interface[i].mark == s->interface[of].mark)
+			return &s->interface[i];
+	return NULL;
+}
+
+bool settings_marks_wrong(const struct settings *s, struct text *why, const char **interface)
+{
+	bool any = false;
+
+	*interface = NULL;
+	for (size_t i = 0; i < s->interfaces; i++) {
+		const struct settings_interface *f = &s->interface[i], *other = same_mark(s, i);
+
+		any |= f->mark != 0;
+		*interface = f->name;
+		if (f->mark && !s->name_mask[0])
+			text_add(why,
+				 "mark needs conntrack { interface-mark = \"...\" }, which says "
+				 "where in the mark the number stands");
+		else if (f->mark > number_in(s->name_mask[0], s->name_mask[0]) ||
+			 f->mark > number_in(s->name_mask[1], s->name_mask[1]))
+			text_add(why, "mark = %" PRIu32 " does not fit into interface-mark",
+				 f->mark);
+		else if (other)
+			text_add(why, "mark = %" PRIu32 " is that of %s; give each its own",
+				 f->mark, other->name);
+		else
+			continue;
+		return true;
+	}
+	*interface = NULL;
+	if ((s->name_mask[0] | s->name_mask[1]) & s->mark_mask)
+		text_add(why, "interface-mark and mark have bits in common; choose others");
+	else if (s->name_mask[0] && !any)
+		text_add(why, "interface-mark without a mark in any interface section; add mark = "
+			      "1, 2, ... to them");
+	else
+		return false;
+	return true;
 }

@@ -161,6 +161,7 @@ void table_free(struct table *t)
 		slab_free(&t->slab[i]);
 	index_free(&t->middle);
 	index_free(&t->name);
+	actions_free(&t->actions);
 	*t = (struct table){0};
 }
 
@@ -334,6 +335,8 @@ void table_unname(struct table *t, struct flow *f, int half)
 		return;
 	index_remove(&t->name, &h->node);
 	h->flags &= H_OUT;
+	actions_drop(&t->actions, h->actions);
+	h->actions = 0;
 }
 
 struct flow *half_flow(struct half *h)

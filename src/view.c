@@ -32,6 +32,7 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 		v->half[h].src = half->state[0];
 		v->half[h].dst = half->state[1];
 		v->half[h].timeout = half->timeout;
+		v->half[h].ifname = announce_ifname(e, half);
 		v->told |= half->flags & H_TOLD;
 	}
 	if (f->proto == PROTO_TCP) {

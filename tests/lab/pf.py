@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A pf of the laboratory: speaks pfsync on a raw socket in layout 1301 (freebsd-13), 1400 (freebsd-14) or openbsd, keeps what it hears.
+"""A pf of the laboratory: speaks pfsync on a raw socket in any of the four layouts, keeps what it hears.
 
 It has no packet filter behind it: states are told to the daemon as a pf would tell them, and what the daemon says is
 written down. A half of a flow is the class Half.
@@ -21,17 +21,19 @@ HOSTID = bytes.fromhex("0badcafe")
 SLOPPY = 0x02
 ESTABLISHED = 4
 
-# header version, numbers of INS and UPD, size of a state and of a key; offsets in the state
-Form = collections.namedtuple("Form", "version ins upd size key src rule creation creator af flags timeout direction af6")
+# header version, numbers of INS and UPD, size of a state and of a key; offsets in the state, tables: of rtableid
+Form = collections.namedtuple("Form", "version ins upd size key src rule creation creator af proto flags timeout direction tables af6")
 FORMS = {
-    "freebsd-13": Form(5, 1, 3, 242, 36, 96, 176, 188, 228, 232, 238, 239, 234, 28),
-    "freebsd-14": Form(5, 13, 14, 277, 36, 96, 176, 188, 228, 232, 236, 239, 234, 28),
-    "openbsd": Form(6, 13, 14, 264, 40, 104, 184, 196, 236, 250, 260, 255, 252, 24),
+    "freebsd-13": Form(5, 1, 3, 242, 36, 96, 176, 188, 228, 232, 233, 238, 239, 234, (), 28),
+    "freebsd-14": Form(5, 13, 14, 277, 36, 96, 176, 188, 228, 232, 233, 235, 239, 234, (250,), 28),
+    "freebsd-15": Form(5, 15, 16, 360, 36, 96, 176, 188, 228, 344, 347, 332, 350, 351, (328,), 28),
+    "openbsd": Form(6, 13, 14, 264, 40, 104, 184, 196, 236, 250, 251, 260, 255, 252, (240, 244), 24),
 }
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
-# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; of src and dst: seqdiff, and the tags of SCTP
-Said = collections.namedtuple("Said", "time action name side flags keys seqdiff tags timeout", defaults=(None,) * 3)
+# side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; of src and dst: seqdiff, and the tags of SCTP;
+# of full states the interface and the whole record
+Said = collections.namedtuple("Said", "time action name side flags keys seqdiff tags timeout ifname record", defaults=(None,) * 5)
 
 
 class Half:
@@ -39,10 +41,11 @@ class Half:
     numbers = itertools.count(1)
 
     def __init__(self, direction, wire, stack=None, proto=TCP, states=(ESTABLISHED, ESTABLISHED), timeout=None, flags=0,
-                 seqlo=(1000, 2000), creator=HOSTID, seqdiff=(0, 0), tags=(0, 0)):
+                 seqlo=(1000, 2000), creator=HOSTID, seqdiff=(0, 0), tags=(0, 0), ifname="all", options=()):
+        """options: (offset, bytes) of what else stands in the record."""
         self.direction, self.wire, self.stack, self.proto = direction, wire, stack or wire, proto
         self.states, self.flags, self.seqlo, self.creator, self.seqdiff = states, flags, seqlo, creator, seqdiff
-        self.tags = tags
+        self.tags, self.ifname, self.options = tags, ifname, options
         self.timeout = {TCP: 2, UDP: 8}.get(proto, 10) if timeout is None else timeout
         self.id = struct.pack("!II", 0x5e8f2a01, next(self.numbers))
 
@@ -51,13 +54,15 @@ class Half:
         return self.id + self.creator
 
     def side(self, n):
+        if self.proto != TCP and not self.tags[n]:
+            return struct.pack("!24xB7x", self.states[n])
         tag = struct.pack("!HBB", 0, 0, self.tags[n] != 0) + struct.pack("<I", self.tags[n])
         return tag + struct.pack("!IIIHHBB6x", self.seqlo[n], (self.seqlo[n] + 65535) & 0xffffffff, self.seqdiff[n],
                                  512, 0, self.states[n], 0x87)
 
     def full(self, form):
         data = bytearray(form.size)
-        data[0:8], data[8:11] = self.id, b"all"
+        data[0:8], data[8:24] = self.id, self.ifname.encode().ljust(16, b"\0")
         families = [form.af6 if ":" in key[0][0] else socket.AF_INET for key in (self.wire, self.stack)]
         af = families[0]
         for i, key in enumerate((self.wire, self.stack)):
@@ -71,15 +76,18 @@ class Half:
         data[form.src:form.src + 64] = self.side(0) + self.side(1)
         struct.pack_into("!iiiII", data, form.rule, 0, -1, -1, 3, 0)
         data[form.creator:form.creator + 4] = self.creator
-        data[form.af], data[form.af + 1], data[form.direction] = af, self.proto, self.direction
-        if form.version == 6:
-            struct.pack_into("!ii", data, 240, -1, -1)
+        data[form.af], data[form.proto], data[form.direction] = af, self.proto, self.direction
+        if form.size == 360:
+            data[form.af + 1], data[form.proto + 1] = families[1], self.proto
+        for at in form.tables:
+            struct.pack_into("!i", data, at, -1)
+        if form.tables:
             struct.pack_into("!H", data, form.flags, self.flags)
         else:
             data[form.flags] = self.flags
-        if form.size == 277:
-            struct.pack_into("!i", data, 250, -1)
         data[form.timeout] = self.timeout
+        for at, value in self.options:
+            data[at:at + len(value)] = value
         return bytes(data)
 
     def compressed(self):
@@ -218,15 +226,15 @@ class Pf:
 
     def _full(self, action, m, now):
         form = self.form
-        flags = struct.unpack_from("!H", m, form.flags)[0] if form.version == 6 else m[form.flags]
+        flags = struct.unpack_from("!H", m, form.flags)[0] if form.tables else m[form.flags]
         keys = []
         for at in (24, 24 + form.key):
             width = 4 if m[at + 38 if form.version == 6 else form.af] == socket.AF_INET else 16
             keys.append(tuple((str(ipaddress.ip_address(m[at + 16 * j:at + 16 * j + width])),
                                struct.unpack_from("!H", m, at + 32 + 2 * j)[0]) for j in (0, 1)))
         return Said(now, action, m[0:8] + m[form.creator:form.creator + 4], sides(m[form.src:form.src + 64]), flags,
-                    (m[form.direction], *keys, m[form.af + 1]), seqdiffs(m[form.src:form.src + 64]),
-                    tags(m[form.src:form.src + 64]), m[form.timeout])
+                    (m[form.direction], *keys, m[form.proto]), seqdiffs(m[form.src:form.src + 64]),
+                    tags(m[form.src:form.src + 64]), m[form.timeout], m[8:24].rstrip(b"\0").decode("latin-1"), m)
 
     def said(self, *actions, name=None, since=0, where=None):
         """What was heard since that position in .heard."""

@@ -39,6 +39,10 @@ kind == "conf" {
 		section = "interface"
 		key = "pf-name"
 		keyword_ends("none; it must be set")
+	} else if (line ~ /^#interface "eth1" \{ .* mark = /) {
+		section = "interface"
+		key = "mark"
+		keyword_ends("0")
 	} else if (line ~ /^#?[a-z][a-z.-]* = /) {
 		value = line
 		required = line !~ /^#/

@@ -58,7 +58,12 @@ while IFS='|' read -r section keyword range; do
 	case $section in
 	"") echo "$example sync x { interface = e0 }" ;;
 	sync) [ "$keyword" = interface ] && echo "sync x { $example }" || echo "sync x { interface = e0 $example }" ;;
-	interface) echo "sync x { interface = e0 } interface e1 { $example }" ;;
+	interface) # the two that need each other, and the name
+		echo "sync x { interface = e0 } conntrack { interface-mark = \"0xff00/0xff\" }"
+		[ "$keyword" = pf-name ] && echo "interface e1 { mark = 1 $example }" || echo "interface e1 { pf-name = p1 $example }"
+		;;
+	conntrack) echo "sync x { interface = e0 } $section { $example }"
+		[ "$keyword" != interface-mark ] || echo "interface e1 { pf-name = p1 mark = 1 }" ;;
 	*) echo "sync x { interface = e0 } $section { $example }" ;;
 	esac >"$dir/example"
 	"$grammar" "$dir/example" >/dev/null || fail "the example of $section $keyword is wrong: $example"

@@ -125,6 +125,7 @@ static const char *const note_names[] = {
 	[NOTE_BULK_FAILED] = "bulk failed",
 	[NOTE_BULK_ANSWERED] = "bulk answered",
 	[NOTE_OVERRUN] = "overrun",
+	[NOTE_IFNAME] = "interface name",
 	[NOTE_HOSTID_CLASH] = "hostid clash",
 };
 

@@ -230,16 +230,23 @@ static void op_flush(void *ctx)
 	(void)ctx;
 }
 
-static bool op_interfaces(void *ctx, const struct tuples *t, char name[2][PF_IFNAME_LEN])
+/* Of a mark the low bytes are numbers of interfaces. */
+static void op_interfaces(void *ctx, const struct tuples *t, uint32_t mark,
+			  char name[2][PF_IFNAME_LEN])
 {
-	const struct node *n = ctx;
+	struct node *n = ctx;
 
 	(void)t;
-	if (!n->interfaces)
-		return false;
-	memcpy(name[0], "em0", 4);
-	memcpy(name[1], "em1", 4);
-	return true;
+	n->routes_asked++;
+	for (int i = 0; i < 2; i++) {
+		unsigned number = mark >> (i ? 0 : 8) & 0xff;
+		const char *route = n->route[i] ? n->route[i] : i ? "em1" : "em0";
+
+		if (number)
+			(void)snprintf(name[i], PF_IFNAME_LEN, "vlan%u", number);
+		else
+			(void)snprintf(name[i], PF_IFNAME_LEN, "%s", n->interfaces ? route : "all");
+	}
 }
 
 static void op_note(void *ctx, const struct note *note)
@@ -551,7 +558,8 @@ struct model_entry *node_plant(struct node *n, const struct tuples *t, uint8_t t
 	struct kernel_entry k = {.tuples = *t,
 				 .tcp_state = tcp_state,
 				 .status = status | CT_STATUS_CONFIRMED,
-				 .timeout = timeout};
+				 .timeout = timeout,
+				 .mark = n->mark};
 
 	if (t->proto == PROTO_TCP) {
 		k.tcp_flags[0] = k.tcp_flags[1] = CT_TCP_FLAG_WINDOW_SCALE;

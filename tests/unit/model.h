@@ -68,7 +68,10 @@ struct node {
 	struct said *said;
 	size_t saids, said_room;
 	int send_error;
-	bool interfaces; /* em0 and em1 are mapped */
+	bool interfaces; /* em0 and em1 are mapped, or what route says */
+	const char *route[2];
+	unsigned routes_asked;
+	uint32_t mark; /* of entries that are made */
 	struct address address;
 	/* what the engine noted */
 	unsigned notes[NOTE_HOSTID_CLASH + 1];

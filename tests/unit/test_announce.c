@@ -365,6 +365,126 @@ static void as_openbsd_has_it(void)
 	end();
 }
 
+/* ---- FreeBSD 14 and 15, byte by byte ---- */
+
+static void put16(uint8_t *p, unsigned v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+
+static void put_ends(uint8_t *key, const struct endpoint *outside, const struct endpoint *inside,
+		     const uint16_t port[2])
+{
+	memcpy(key, outside->addr, 16);
+	memcpy(key + 16, inside->addr, 16);
+	put16(key + 32, port[0]);
+	put16(key + 34, port[1]);
+}
+
+/*
+ * The record by the offsets of pfsync-protocol 3.5, with the values of its section 10; id, age and
+ * states of the sides as they were told.
+ */
+static void by_the_book(const struct tuples *t, const struct said *m, uint8_t *r)
+{
+	bool in = m->s.direction == PF_IN, typed = m->layout == LAYOUT_1500;
+	bool tail15 = m->layout == LAYOUT_1500, icmp = proto_is_icmp(t->proto);
+	const struct endpoint *client = &t->end[ORIG_SRC], *server = &t->end[REPLY_SRC];
+	const struct endpoint *seen = &t->end[in ? ORIG_DST : REPLY_DST]; /* on the wire */
+	uint8_t af = t->family == 6 ? 28 : 2;
+	uint16_t wire[2], stack[2];
+
+	memset(r, 0, 360);
+	for (int i = 0; i < 8; i++)
+		r[i] = (uint8_t)(m->s.id >> (56 - 8 * i));
+	memcpy(r + 8, "all", 3);
+	wire[0] = in ? client->port : server->port;
+	wire[1] = seen->port;
+	stack[0] = in ? client->port : server->port;
+	stack[1] = in ? server->port : client->port;
+	if (icmp) {
+		wire[in ? 0 : 1] = in ? client->port : seen->port;
+		wire[in ? 1 : 0] = typed ? t->icmp_type : wire[in ? 0 : 1];
+		stack[in ? 0 : 1] = client->port;
+		stack[in ? 1 : 0] = typed ? t->icmp_type : client->port;
+	}
+	put_ends(r + 24, in ? client : server, seen, wire);
+	put_ends(r + 60, in ? client : server, in ? server : client, stack);
+	r[96 + 24] = m->s.src.state;
+	r[128 + 24] = m->s.dst.state;
+	if (t->proto == PROTO_TCP)
+		r[96 + 11] = r[128 + 11] = 1; /* seqlo */
+	memset(r + 176, 0xff, 12);	      /* rule, anchor, nat_rule */
+	r[191] = (uint8_t)m->s.creation;
+	memcpy(r + 228, "\x0a\x0b\x0c\x0d", 4);
+	if (tail15) {
+		memset(r + 328, 0xff, 4); /* rtableid */
+		put16(r + 332, t->proto == PROTO_TCP ? 2 : 0);
+		r[344] = r[345] = af;
+		r[347] = r[348] = t->proto;
+		r[350] = m->s.timeout;
+		r[351] = m->s.direction;
+	} else {
+		r[232] = af;
+		r[233] = t->proto;
+		r[234] = m->s.direction;
+		put16(r + 235, t->proto == PROTO_TCP ? 2 : 0);
+		r[239] = m->s.timeout;
+		memset(r + 250, 0xff, 4);
+	}
+}
+
+/* It stands in the packet that it left in. */
+static bool was_sent(const struct said *m, const uint8_t *record)
+{
+	const struct sent *p = &n.sent[m->packet];
+	size_t size = pfstate_size(m->layout);
+
+	for (size_t at = 24; at + size <= p->len; at++)
+		if (!memcmp(p->data + at, record, size))
+			return true;
+	return false;
+}
+
+static void as_freebsd_has_it(void)
+{
+	static const uint8_t protos[] = {PROTO_TCP, PROTO_UDP, PROTO_ICMP, PROTO_ICMPV6, 47};
+	unsigned records = 0;
+
+	for (int d = DIALECT_FREEBSD_14; d <= DIALECT_FREEBSD_15; d++)
+		for (unsigned kind = 0; kind < 4 * sizeof(protos); kind++) {
+			struct engine_config c = node_config(OURS);
+			uint8_t proto = protos[kind / 4], record[360];
+			struct tuples t;
+
+			if ((proto == PROTO_ICMP && kind & 1) ||
+			    (proto == PROTO_ICMPV6 && ~kind & 1))
+				continue;
+			t = kind & 1 ? tuples_v6(proto, 10, 0x1234) : tuples_v4(proto, 10, 0x1234);
+			if (kind & 2 && !(kind & 1) && proto != 47)
+				tuples_snat(&t, 2, 0x4321);
+			node_meet(&n, &pf, &c, (enum dialect_id)d);
+			node_open(&n, &t);
+			CHECK(told(&t));
+			for (uint8_t way = PF_IN; way <= PF_OUT; way++) {
+				const struct said *m = node_half(&n, ACT_INS, way, 0);
+
+				if (!CHECK(m &&
+					   m->layout == dialect_get((enum dialect_id)d)->layout))
+					continue;
+				by_the_book(&t, m, record);
+				if (!CHECK(was_sent(m, record)))
+					printf(" (%s, protocol %u, kind %u, direction %u)",
+					       pf.dialect->name, proto, kind & 3, way);
+				CHECK_EQ(m->s.expire, 0);
+				records++;
+			}
+			end();
+		}
+	CHECK_EQ(records, 64);
+}
+
 static void interface_names(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
@@ -390,6 +510,7 @@ int main(void)
 		{"translation in the right half", nat_in_the_right_half},
 		{"as the states that revived flows in pf", as_recorded},
 		{"as OpenBSD has it", as_openbsd_has_it},
+		{"as FreeBSD 14 and 15 have it, byte by byte", as_freebsd_has_it},
 		{"interface names", interface_names},
 	};
 

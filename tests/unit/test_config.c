@@ -98,6 +98,11 @@ static const struct wrong wrong_mark[] = {{"1", "VALUE/MASK"},
 					  {"\"0x1ffffffff/0\"", "VALUE/MASK"},
 					  {"\"/1\"", "VALUE/MASK"},
 					  {NULL, NULL}};
+static const struct wrong wrong_masks[] = {{"0xff", "0xff00/0x00ff"},
+					   {"\"0xff/0\"", "row of bits"},
+					   {"\"0xff00/0x5\"", "row of bits"},
+					   {"\"0xf0/0xff\"", "in common"},
+					   {NULL, NULL}};
 static const struct wrong wrong_yes_no[] = {
 	{"maybe", "yes or no"}, {"1", "yes or no"}, {"\"\"", "yes or no"}, {NULL, NULL}};
 
@@ -129,6 +134,8 @@ static const struct wrong *wrong_of(enum value_kind kind)
 		return wrong_size;
 	case AS_MARK:
 		return wrong_mark;
+	case AS_MASKS:
+		return wrong_masks;
 	case AS_PREFIXES:
 		return wrong_prefix;
 	case AS_ADDRESSES:
@@ -239,7 +246,8 @@ static void words(void)
 		{"flush = 5", 1, "\"flush\" belongs into sync"},
 		{"import { hostid = 5 }", 1, "\"hostid\" belongs outside the sections"},
 		{"conntrack { max-state = 5 }", 1, "\"max-states\" belongs into import"},
-		{"conntrack { colour = 5 }", 1, "write commit, tcp, zone, mark, receive-buffer"},
+		{"conntrack { colour = 5 }", 1,
+		 "write commit, tcp, zone, mark, interface-mark, receive-buffer"},
 		{"colour = 5", 1, "there are hostid, control, sync, interface"},
 		{"timeouts { tcp.establised = 1h }", 1, "did you mean \"tcp.established\"?"},
 		{"timeouts { adaptive = 1h }", 1, "pf's `set timeout`"},
@@ -484,6 +492,9 @@ static void random_value(const struct keyword *k, struct text *t)
 	case AS_SIZE:
 		text_add(t, "%lluK", (unsigned long long)n >> 10);
 		break;
+	case AS_MASKS: /* comes with marks of interfaces: see test_settings */
+		text_add(t, "\"0/0\"");
+		break;
 	case AS_MARK:
 		text_add(t, "\"0x%x/%u\"", (uint32_t)check_random() & mask, mask);
 		break;
@@ -507,6 +518,7 @@ static void random_section(enum section_kind s, int number, struct text *t)
 		text_add(t, "interface = e%d ", number);
 	for (size_t n = 0; keyword_get(n, &k); n++) {
 		if (k.section != s || k.kind == AS_IFNAME ||
+		    (s == IN_INTERFACE && k.kind == AS_NUMBER) ||
 		    (k.kind != AS_PF_NAME && check_below(3)))
 			continue;
 		text_add(t, "%s = ", k.name);

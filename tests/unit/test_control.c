@@ -517,14 +517,26 @@ static size_t stream_flows(const struct control_env *env, const char *request, j
 
 static void test_flow_object(void)
 {
+	struct settings settings;
 	struct control_env env;
 	struct engine e;
 	json_t *o, *state;
 
 	start(&e, &env);
 	e.flows = 1;
+	e.flow.half[0].ifname = "all";
+	e.flow.half[1].ifname = "igb0";
+	settings = *env.settings;
+	settings.interface = (struct settings_interface[]){{.name = "eth0", .pf_name = "igb0"}};
+	settings.interfaces = 1;
+	env.settings = &settings;
 	CHECK_EQ(stream_flows(&env, "{\"command\":\"flows\"}", &o), 1);
 	CHECK_EQ(number_of(o, "proto"), 6);
+	state = json_array_get(json_object_get(o, "states"), 0);
+	CHECK(state && !json_object_get(state, "ifname"));
+	state = json_array_get(json_object_get(o, "states"), 1);
+	CHECK_STR(string_of(state, "ifname"), "igb0");
+	CHECK_STR(string_of(state, "interface"), "eth0");
 	CHECK_STR(string_of(json_object_get(o, "orig"), "src"), "192.0.2.10");
 	CHECK_EQ(number_of(json_object_get(o, "orig"), "dport"), 443);
 	CHECK_STR(string_of(json_object_get(o, "reply"), "dst"), "198.51.100.2");

@@ -55,9 +55,9 @@ static void test_good(void)
 	X(bad_creatorid, ALL, s->creatorid = 0)                                                    \
 	X(bad_family, ALL, s->af = 10)                                                             \
 	X(bad_direction, ALL, s->direction = PF_INOUT)                                             \
-	X(bad_rule, ALL, s->rule = 0)                                                              \
-	X(bad_anchor, ALL, s->anchor = 0)                                                          \
-	X(bad_nat_rule, ALL, s->nat_rule = 1)                                                      \
+	X(bad_rule, ALL, s->rule = 0x80000000)                                                     \
+	X(bad_anchor, ALL, s->anchor = 0xfffffffe)                                                 \
+	X(bad_nat_rule, ALL, s->nat_rule = 0xffff0000)                                             \
 	X(bad_source_state, ALL, s->src.state = 13)                                                \
 	X(bad_destination_state, ALL, s->dst.state = 13)                                           \
 	X(bad_scrub_flag_of_the_source, ALL, s->src.scrub_flag = 2)                                \
@@ -65,18 +65,21 @@ static void test_good(void)
 	X(bad_timeout_14, ALL, s->timeout = 14)                                                    \
 	X(bad_timeout_25, ALL, s->timeout = 25)                                                    \
 	X(bad_expire, ALL, s->expire = 86401)                                                      \
-	X(bad_flags, ALL, s->state_flags = 0x08)                                                   \
+	X(bad_flag_no_sync, ALL, s->state_flags = 0x08)                                            \
+	X(bad_flag_pflow, ONLY(LAYOUT_1301) | ONLY(LAYOUT_1400), s->state_flags = 0x04)            \
+	X(bad_flag_scrub, ONLY(LAYOUT_1301), s->state_flags = 0x20)                                \
+	X(bad_flag_dummynet, ONLY(LAYOUT_OPENBSD), s->state_flags = 0x4000)                        \
+	X(bad_flag_unlinked, ~ONLY(LAYOUT_1301), s->state_flags = 0x400)                           \
 	X(bad_empty_ifname, ALL, memset(s->ifname, 0, sizeof(s->ifname)))                          \
 	X(bad_ifname_without_NUL, ALL, memset(s->ifname, 'x', sizeof(s->ifname)))                  \
-	X(bad_rt_addr, ALL, s->rt_addr[15] = 1)                                                    \
-	X(bad_rt, ~ONLY(LAYOUT_1301), s->rt = 1)                                                   \
-	X(bad_rtableid, ~ONLY(LAYOUT_1301), s->rtableid[0] = 3)                                    \
-	X(bad_second_rtableid, ONLY(LAYOUT_OPENBSD), s->rtableid[1] = 3)                           \
+	X(bad_rt_addr, ~ONLY(LAYOUT_1301), s->rt_addr[15] = 1)                                     \
+	X(bad_rt, ~ONLY(LAYOUT_1301), s->rt = 5; s->rt_ifname[0] = 'e')                            \
+	X(bad_rt_4, ~ONLY(LAYOUT_1301), s->rt = 4)                                                 \
+	X(bad_rt_nowhere, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->rt = 2)                        \
+	X(bad_rt_af, ONLY(LAYOUT_1500), s->rt = 2; s->rt_ifname[0] = 'e'; s->rt_af = 24)           \
+	X(bad_rtableid, ~ONLY(LAYOUT_1301), s->rtableid[0] = -2)                                   \
+	X(bad_second_rtableid, ONLY(LAYOUT_OPENBSD), s->rtableid[1] = -2)                          \
 	X(bad_rt_ifname, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->rt_ifname[0] = 'e')             \
-	X(bad_qid, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->qid = 1)                              \
-	X(bad_pqid, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->pqid = 1)                            \
-	X(bad_dnpipe, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->dnpipe = 1)                        \
-	X(bad_dnrpipe, ONLY(LAYOUT_1400) | ONLY(LAYOUT_1500), s->dnrpipe = 1)                      \
 	X(bad_orig_ifname_without_NUL, ONLY(LAYOUT_1500),                                          \
 	  memset(s->orig_ifname, 'x', sizeof(s->orig_ifname)))                                     \
 	X(bad_tag_without_NUL, ONLY(LAYOUT_1500), memset(s->tag, 'x', sizeof(s->tag)))             \
@@ -343,6 +346,16 @@ static const struct field state_fields[] = {
 	FIELD(pf_state, set_tos, FREE),
 	FIELD(pf_state, set_prio, FREE),
 	FIELD(pf_state, orig_ifname, FREE),
+	FIELD(pf_state, rule, BOUND),
+	FIELD(pf_state, anchor, BOUND),
+	FIELD(pf_state, nat_rule, BOUND),
+	FIELD(pf_state, rtableid, BOUND),
+	FIELD(pf_state, rt, BOUND),
+	FIELD(pf_state, rt_addr, FREE), /* of 1301 alone */
+	FIELD(pf_state, qid, FREE),
+	FIELD(pf_state, pqid, FREE),
+	FIELD(pf_state, dnpipe, FREE),
+	FIELD(pf_state, dnrpipe, FREE),
 	FIELD(pf_state, tag, FREE),
 };
 

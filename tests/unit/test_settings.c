@@ -302,6 +302,61 @@ static void test_mistakes(void)
 	}
 }
 
+/* Numbers of interfaces in marks: what is wrong shows only as a whole. */
+static void test_interface_marks(void)
+{
+	static const struct {
+		const char *text;
+		int line;
+		const char *about;
+	} cases[] = {
+		{"interface e0 { pf-name = a\n mark = 1 }\n", 3, "needs conntrack"},
+		{"interface e0 { pf-name = a }\nconntrack { interface-mark = \"0xf0/0xf\" }", 3,
+		 "without a mark"},
+		{"interface e0 { pf-name = a mark = 16 }\nconntrack { interface-mark = "
+		 "\"0xf0/0xf\" "
+		 "}",
+		 2, "does not fit"},
+		{"interface e0 { pf-name = a mark = 1 }\ninterface e1 { pf-name = b mark = 1 }\n"
+		 "conntrack { interface-mark = \"0xf0/0xf\" }",
+		 3, "that of e0"},
+		{"interface e0 { pf-name = a mark = 1 }\n"
+		 "conntrack { interface-mark = \"0xf0/0xf\" mark = \"1/3\" }",
+		 3, "bits in common"},
+	};
+	struct settings *s;
+	char error[SETTINGS_ERROR_MAX];
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[512];
+
+		(void)snprintf(text, sizeof(text), "sync a { interface = s }\n%s\n", cases[i].text);
+		s = parse(text, error);
+		CHECK(!s);
+		settings_free(s);
+		if (!CHECK(error_is_at(error, cases[i].line, cases[i].about)))
+			printf("  %s\n", error);
+	}
+	s = parse_good("sync a { interface = s }\n"
+		       "interface e0 { pf-name = igb0 mark = 1 } interface e1 { pf-name = igb1 "
+		       "mark = 255 }\n"
+		       "interface e2 { pf-name = igb2 }\n"
+		       "conntrack { interface-mark = \"0xff000000/0x00ff0000\" mark = \"1/3\" }");
+	if (!s)
+		return;
+	CHECK_STR(settings_marked_name(s, 0x01ff0003, 0), "igb0");
+	CHECK_STR(settings_marked_name(s, 0x01ff0003, 1), "igb1");
+	CHECK_STR(settings_marked_name(s, 0x07000003, 0), "all"); /* of no section */
+	CHECK(!settings_marked_name(s, 0x07000003, 1));		  /* not told */
+	CHECK_STR(settings_interface(s, "igb2"), "e2");
+	CHECK(!settings_interface(s, "e2") && !settings_interface(s, "all"));
+	settings_free(s);
+	s = parse_good("sync a { interface = s } interface e0 { pf-name = igb0 }");
+	if (s)
+		CHECK(!settings_marked_name(s, 0xffffffff, 0));
+	settings_free(s);
+}
+
 static void test_no_configuration(void)
 {
 	static const char zero[] = {'h', '\n', '\0', 1, 2};
@@ -380,6 +435,8 @@ static void test_round_trip(void)
 		"}",
 		"announce { exclude = { \"2001:db8::/33\", \"1.2.3.4\" } vip = { \"::1\", "
 		"\"1.1.1.1\" } }",
+		"interface \"e0\" { pf-name = \"ix0\" mark = 3 } conntrack { interface-mark = "
+		"\"0xf00/0xf\" }",
 		"interface \"eth0\" { pf-name = \"ix0\" } interface \"eth0.5\" { pf-name = "
 		"\"vlan5\" }",
 	};
@@ -457,6 +514,7 @@ int main(void)
 		{"every keyword is read", test_every_keyword},
 		{"the engine gets it", test_engine_config},
 		{"each mistake is named with its line", test_mistakes},
+		{"numbers of interfaces in marks", test_interface_marks},
 		{"what is no configuration", test_no_configuration},
 		{"too many links", test_too_many_links},
 		{"an error text stays in its bounds", test_small_error},
