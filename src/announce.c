@@ -85,7 +85,8 @@ static enum announce_from reached(const struct kernel_entry *k)
 	return k->status & CT_STATUS_SEEN_REPLY ? FROM_REPLIED : FROM_NEW;
 }
 
-enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
+/* early: its first packet is held back until it was told, however far it is. */
+enum reason announce_check(const struct engine *e, const struct kernel_entry *k, bool early)
 {
 	const struct tuples *t = &k->tuples;
 
@@ -102,7 +103,7 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 	    (k->tcp_state == CT_TCP_NONE || k->tcp_state == CT_TCP_TIME_WAIT ||
 	     k->tcp_state == CT_TCP_CLOSE))
 		return R_NOT_YET;
-	if (reached(k) < wanted_from(e, t->proto))
+	if (!early && reached(k) < wanted_from(e, t->proto))
 		return R_NOT_YET;
 	if (!e->config.announce_local && announce_is_local(e, t))
 		return R_LOCAL;

@@ -402,6 +402,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	struct half *half = &f->half[in->half];
 	int stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
 
+	if (defer_holds(e, f))
+		defer_known(e, f);
 	half->flags |= H_TOLD;
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;

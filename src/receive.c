@@ -62,6 +62,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	if (defer_holds(e, f))
+		defer_known(e, f);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
 	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
 	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
@@ -306,8 +308,8 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 			if (!probe_request(e, p, &m))
 				refuse(e, p, take_request(e, l, &m), NULL);
 		} else {
-			engine_count(e,
-				     C_INS_ACK_IN); /* nothing is held back yet that waits for it */
+			engine_count(e, C_INS_ACK_IN);
+			defer_acknowledged(e, m.id, m.creatorid);
 		}
 	}
 }

@@ -66,6 +66,7 @@ static void test_good(void)
 	X(bad_timeout_25, ALL, s->timeout = 25)                                                    \
 	X(bad_expire, ALL, s->expire = 86401)                                                      \
 	X(bad_flags, ALL, s->state_flags = 0x08)                                                   \
+	X(bad_ack_for_an_in_state, ALL, (s->direction = PF_IN, s->state_flags = PF_FLAG_ACK))      \
 	X(bad_empty_ifname, ALL, memset(s->ifname, 0, sizeof(s->ifname)))                          \
 	X(bad_ifname_without_NUL, ALL, memset(s->ifname, 'x', sizeof(s->ifname)))                  \
 	X(bad_rt_addr, ALL, s->rt_addr[15] = 1)                                                    \
@@ -116,6 +117,25 @@ static void test_bad_states(void)
 			if (!CHECK_EQ(wrong, !!(faults[bad].layouts & ONLY(d->layout))))
 				printf(" (%s, %s)", d->name, faults[bad].name);
 		}
+}
+
+/* An acknowledgement is asked for by the INS of an out state, whose packet is held. */
+static void test_ack_wanted(void)
+{
+	for (int i = 0; i < DIALECT_COUNT; i++) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+		struct pf_state s = sample_state(4);
+		uint8_t buf[BUF];
+		struct builder b;
+
+		s.direction = PF_OUT;
+		s.state_flags = PF_FLAG_SLOPPY | PF_FLAG_ACK;
+		for (int ins = 0; ins < 2; ins++) {
+			builder_start(&b, d, buf, sizeof(buf), false);
+			CHECK(builder_add_state(&b, ins ? ACT_INS : ACT_UPD, &s));
+			CHECK_EQ(!outgoing_wrong(d, buf, builder_finish(&b)), ins);
+		}
+	}
 }
 
 /* Good bytes with one of them changed. */
@@ -440,6 +460,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"good packets pass", test_good},
 		{"each bad field of a state is found", test_bad_states},
+		{"acknowledgement wanted", test_ack_wanted},
 		{"each bad byte is found", test_bad_bytes},
 		{"EOF where it belongs", test_eof},
 		{"bad small messages are found", test_small},
