@@ -95,21 +95,23 @@ void defer_asked(struct engine *e, const struct flow *f)
 
 /*
  * The answer to a SYN may pass at a peer, unseen here. conntrack takes the acknowledgement of an
- * answer that it has not seen for invalid, and checks what follows against windows that it does
- * not know: so the entry is made one that has seen it, and liberal.
+ * answer that it has not seen for invalid, or for new, and checks what follows against windows
+ * that it does not know: so the entry is made one that has seen it, and liberal. At once, for the
+ * acknowledgement comes as soon as the far end has answered.
  */
 static void expect_reply_elsewhere(struct engine *e, struct flow *f)
 {
-	struct kernel_op op = {.verb = KERNEL_CHANGE,
-			       .entry = {.timeout = OPENING_S,
-					 .has_timeout = true,
-					 .tcp_state = CT_TCP_SYN_RECV,
-					 .has_tcp_flags = true,
-					 .tcp_flags = {CT_TCP_FLAG_LIBERAL, CT_TCP_FLAG_LIBERAL}}};
+	struct kernel_op op = {.verb = KERNEL_CHANGE};
+	struct kernel_entry *k = &op.entry;
 
 	if (f->proto != PROTO_TCP || f->tcp_state != CT_TCP_SYN_SENT || f->flags & F_LIBERAL)
 		return;
-	flow_tuples(f, &op.entry.tuples);
+	flow_tuples(f, &k->tuples);
+	k->status = CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY;
+	k->timeout = OPENING_S;
+	k->has_timeout = k->has_tcp_flags = true;
+	k->tcp_state = CT_TCP_SYN_RECV;
+	k->tcp_flags[0] = k->tcp_flags[1] = CT_TCP_FLAG_LIBERAL;
 	e->ops.kernel(e->ctx, &op, 1);
 	if (op.error) {
 		if (op.error != ENOENT) /* another rule has dropped the packet */
@@ -117,7 +119,7 @@ static void expect_reply_elsewhere(struct engine *e, struct flow *f)
 		return;
 	}
 	engine_count(e, C_COMMIT_UPDATED);
-	f->flags |= F_LIBERAL;
+	f->flags |= F_LIBERAL | F_REPLIED;
 	f->expires = e->ds + 10 * OPENING_S;
 }
 

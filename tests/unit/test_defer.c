@@ -297,6 +297,7 @@ static void becomes_an_entry(void)
 	m = node_entry(&n, &t);
 	if (CHECK(m != NULL)) { /* the answer may pass elsewhere */
 		CHECK_EQ(m->k.tcp_state, CT_TCP_SYN_RECV);
+		CHECK(m->k.status & CT_STATUS_SEEN_REPLY);
 		CHECK(m->k.tcp_flags[0] & m->k.tcp_flags[1] & CT_TCP_FLAG_LIBERAL);
 	}
 	node_quiet(&n);
