@@ -12,8 +12,7 @@
 #define HOLD_NS (20 * NS_PER_MS)
 
 enum {
-	IN_VAIN = 8,	/* packets in a row that nobody acknowledged: then nobody does it */
-	OPENING_S = 60, /* the kernel's timeout for an entry in SYN_RECV */
+	IN_VAIN = 8, /* packets in a row that nobody acknowledged: then nobody does it */
 };
 
 /* ---- letting go ------------------------------------------------------------------------ */
@@ -60,20 +59,6 @@ void defer_finish(struct engine *e)
 		let_go(e, 0, C_DEFER_ENDED);
 }
 
-void defer_run(struct engine *e)
-{
-	while (e->defer.count && e->defer.held[0].until <= e->now) {
-		let_go(e, 0, C_DEFER_TIMEOUT);
-		if (e->defer.in_vain < IN_VAIN)
-			e->defer.in_vain++;
-	}
-}
-
-uint64_t defer_next(const struct engine *e)
-{
-	return e->defer.count ? e->defer.held[0].until : NEVER;
-}
-
 /* ---- telling --------------------------------------------------------------------------- */
 
 bool defer_asks(const struct engine *e, const struct link *l, const struct flow *f, int half)
@@ -97,49 +82,70 @@ void defer_asked(struct engine *e, const struct flow *f)
  * The answer to a SYN may pass at a peer, unseen here. conntrack takes the acknowledgement of an
  * answer that it has not seen for invalid, or for new, and checks what follows against windows
  * that it does not know: so the entry is made one that has seen it, and liberal. At once, for the
- * acknowledgement comes as soon as the far end has answered.
+ * acknowledgement comes as soon as the far end has answered. If that was so fast that it is here
+ * already, the entry is as it should be; and its timeout is never touched, for the connection may
+ * go on between the look and the change, and then rest.
  */
 static void expect_reply_elsewhere(struct engine *e, struct flow *f)
 {
-	struct kernel_op op = {.verb = KERNEL_CHANGE};
+	struct kernel_op op = {.verb = KERNEL_GET};
 	struct kernel_entry *k = &op.entry;
 
 	if (f->proto != PROTO_TCP || f->tcp_state != CT_TCP_SYN_SENT || f->flags & F_LIBERAL)
 		return;
 	flow_tuples(f, &k->tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	if (op.error || k->tcp_state != CT_TCP_SYN_SENT)
+		return; /* or another rule has dropped the packet */
+	op = (struct kernel_op){.verb = KERNEL_CHANGE};
+	flow_tuples(f, &k->tuples);
 	k->status = CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY;
-	k->timeout = OPENING_S;
-	k->has_timeout = k->has_tcp_flags = true;
+	k->has_tcp_flags = true;
 	k->tcp_state = CT_TCP_SYN_RECV;
 	k->tcp_flags[0] = k->tcp_flags[1] = CT_TCP_FLAG_LIBERAL;
 	e->ops.kernel(e->ctx, &op, 1);
 	if (op.error) {
-		if (op.error != ENOENT) /* another rule has dropped the packet */
+		if (op.error != ENOENT)
 			e->counters.refused[R_KERNEL_ERROR]++;
 		return;
 	}
 	engine_count(e, C_COMMIT_UPDATED);
 	f->flags |= F_LIBERAL | F_REPLIED;
-	f->expires = e->ds + 10 * OPENING_S;
 }
 
 void defer_known(struct engine *e, struct flow *f)
 {
-	bool held = defer_holds(e, f);
-
 	e->defer.in_vain = 0;
 	let_go_flow(e, f, C_DEFER_ACKED);
-	if (held)
-		expect_reply_elsewhere(e, f);
+	expect_reply_elsewhere(e, f);
 }
 
+/* It may come late: the packet has left, but what follows it has not yet. */
 void defer_acknowledged(struct engine *e, uint64_t id, uint32_t creatorid)
 {
 	struct half *half = table_find_half(&e->table, id, creatorid);
 
 	e->defer.in_vain = 0;
-	if (half && half_index(half) == HALF_OUT)
+	if (half && half_index(half) == HALF_OUT && half_flow(half)->flags & F_LIVE)
 		defer_known(e, half_flow(half));
+}
+
+/* A peer that did not acknowledge in time may have the state all the same. */
+void defer_run(struct engine *e)
+{
+	while (e->defer.count && e->defer.held[0].until <= e->now) {
+		struct flow *f = e->defer.held[0].flow;
+
+		let_go(e, 0, C_DEFER_TIMEOUT);
+		expect_reply_elsewhere(e, f);
+		if (e->defer.in_vain < IN_VAIN)
+			e->defer.in_vain++;
+	}
+}
+
+uint64_t defer_next(const struct engine *e)
+{
+	return e->defer.count ? e->defer.held[0].until : NEVER;
 }
 
 /* ---- holding --------------------------------------------------------------------------- */

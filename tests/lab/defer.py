@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 
-from lib import Fail, inside, run
+from lib import PORT, SERVER, Fail, inside, run
 
 QUEUE_ANY, QUEUE_PLAIN = 240, 241
 NETFILTER, NFQUEUE_SUBSYSTEM, NFTABLES = 12, 3, 10
@@ -122,6 +122,17 @@ def asymmetric(lab):
     run("ip -6 route replace default via 2001:db8:1::2", lab.ns("client"))
     run("ip route add 192.0.2.0/24 via 198.51.100.3", lab.ns("server"))
     run("ip -6 route add 2001:db8:1::/64 via 2001:db8:2::3", lab.ns("server"))
+
+
+def connect(lab, server=SERVER, timeout=5):
+    """(seconds, socket) of a connection; None if it fails."""
+    s = lab.socket("client", v6=":" in server, timeout=timeout)
+    begin = time.monotonic()
+    try:
+        s.connect((server, PORT))
+    except OSError:
+        return None
+    return time.monotonic() - begin, s
 
 
 def whole_checksums(lab, name, interface):

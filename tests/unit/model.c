@@ -151,7 +151,8 @@ static int change(struct node *n, const struct kernel_entry *k)
 	if (!m)
 		return ENOENT;
 	m->k.status |= k->status;
-	m->expires = n->now + k->timeout * S;
+	if (k->has_timeout || k->timeout)
+		m->expires = n->now + k->timeout * S;
 	if (k->tuples.proto == PROTO_TCP) {
 		if (k->tcp_state)
 			m->k.tcp_state = k->tcp_state;

@@ -296,6 +296,7 @@ static void becomes_an_entry(void)
 	acknowledge(&t, 1);
 	m = node_entry(&n, &t);
 	if (CHECK(m != NULL)) { /* the answer may pass elsewhere */
+		CHECK_EQ((m->expires - n.now) / S, 120);
 		CHECK_EQ(m->k.tcp_state, CT_TCP_SYN_RECV);
 		CHECK(m->k.status & CT_STATUS_SEEN_REPLY);
 		CHECK(m->k.tcp_flags[0] & m->k.tcp_flags[1] & CT_TCP_FLAG_LIBERAL);
@@ -310,6 +311,47 @@ static void becomes_an_entry(void)
 	node_kill(&n, &t);
 	node_run(&n, 100);
 	CHECK(node_about(&n, ACT_DEL_C, v.half[1].id, OURS) != NULL);
+	end();
+}
+
+/* Not in time: the packet leaves, and the answer may pass elsewhere all the same. */
+static void opened_late(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1000), u = tuples_v4(PROTO_TCP, 10, 1001);
+	struct model_entry *m;
+
+	begin();
+	node_hold(&n, &t, 7);
+	(void)node_plant(&n, &t, CT_TCP_SYN_SENT, 0, 120);
+	node_run(&n, 20);
+	CHECK_EQ(node_counter(&n, C_DEFER_TIMEOUT), 1);
+	m = node_entry(&n, &t);
+	CHECK(m && m->k.tcp_state == CT_TCP_SYN_RECV && m->k.status & CT_STATUS_SEEN_REPLY);
+	node_hold(&n, &u, 8);
+	node_run(&n, 20);
+	node_new(&n, &u);
+	acknowledge(&u, 1);
+	m = node_entry(&n, &u);
+	CHECK(m && m->k.tcp_state == CT_TCP_SYN_RECV);
+	CHECK_EQ(n.releases, 2);
+	end();
+}
+
+/* An answer that came faster than we could say so is not taken back. */
+static void answered_already(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1000);
+	struct model_entry *m;
+	uint64_t expires;
+
+	begin();
+	node_hold(&n, &t, 7);
+	m = node_plant(&n, &t, CT_TCP_ESTABLISHED, CT_STATUS_SEEN_REPLY, 432000);
+	expires = m->expires;
+	acknowledge(&t, 1);
+	CHECK_EQ(m->k.tcp_state, CT_TCP_ESTABLISHED);
+	CHECK_EQ(m->expires, expires);
+	CHECK_EQ(n.releases, 1);
 	end();
 }
 
@@ -359,6 +401,8 @@ int main(void)
 		{"peers that never acknowledge", in_vain},
 		{"what is not told does not wait", not_told},
 		{"becomes an entry", becomes_an_entry},
+		{"acknowledged late", opened_late},
+		{"answered already", answered_already},
 		{"never becomes an entry", never_an_entry},
 		{"ends while it is held", ends},
 	};
