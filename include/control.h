@@ -24,6 +24,9 @@ struct host_facts {
 	int64_t conntrack_count, conntrack_max;
 	int net_admin, net_raw;	   /* capabilities in effect: 0, 1 */
 	int nat_chain;		   /* a nat base chain is there: 0, 1 */
+	int defer_queue;	   /* of held packets: its number, 0: none is wanted, or -errno */
+	bool defer_plain;	   /* translated flows cannot be held */
+	int defer_rule;		   /* a rule sends packets there: 0, 1 */
 	const struct address *own; /* addresses of this host; NULL if they are not known */
 	size_t owns;
 	struct link_facts {

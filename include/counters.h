@@ -46,7 +46,14 @@
 	X(RELAYED, "relayed", "messages of peers told on to other links or dialects")              \
 	X(REFRESHED, "refreshed", "live flows told again before the peers' timeout")               \
 	X(PROBES, "probes", "kernel entries read to see whether their flow lives")                 \
-	X(NEVER_TOLD, "never-told", "flows that ended before they were told")
+	X(NEVER_TOLD, "never-told", "flows that ended before they were told")                      \
+	X(DEFERRED, "deferred", "first packets held back until a peer had their state")            \
+	X(DEFER_ACKED, "defer-acknowledged", "held packets let go because a peer had their state") \
+	X(DEFER_TIMEOUT, "defer-timeout", "held packets let go after 20 ms")                       \
+	X(DEFER_CROWDED, "defer-crowded", "held packets let go because 128 others were held")      \
+	X(DEFER_ENDED, "defer-ended", "held packets let go because their flow, or we, ended")      \
+	X(DEFER_NO_PEER, "defer-no-peer", "first packets passed at once: no peer is there")        \
+	X(DEFER_PASSED, "defer-passed", "first packets passed at once: not told, or told already")
 
 enum counter {
 #define X(name, key, text) C_##name,

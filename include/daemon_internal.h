@@ -6,6 +6,7 @@
  *	daemon.c          start and stop in order, the hook of each wake-up
  *	daemon_ops.c      what the engine wants done, and what the adapters tell it
  *	daemon_control.c  requests of pfsyncctl, signals, reload
+ *	daemon_defer.c    first packets that are held back
  *	daemon_health.c   what the host is like, what was lately, what keepalived is told
  */
 #ifndef PFSYNC_DAEMON_INTERNAL_H
@@ -22,6 +23,7 @@
 #include "sync_socket.h"
 
 struct daemon;
+struct nfqueue;
 
 struct daemon_link {
 	struct daemon *d;
@@ -50,6 +52,11 @@ struct daemon {
 	struct netif *netif;
 	struct loop_fd *event_watch, *dump_watch, *netif_watch;
 	struct daemon_link link[ENGINE_LINKS_MAX];
+	struct nfqueue *queue; /* of held packets; NULL: none */
+	struct loop_fd *queue_watch;
+	int queue_error; /* why there is none: 0 or -errno */
+	int queue_rule;	 /* a rule was found at queue_rule_at: 0, 1 */
+	uint64_t queue_rule_at;
 	struct ctlsock *control;
 	struct engine *engine;
 	struct text line; /* of notes for monitors */
@@ -90,6 +97,16 @@ void daemon_tell_status(struct daemon *d);
 void daemon_env(struct daemon *d, struct control_env *env);
 void daemon_on_end(void *ctx, int number);
 void daemon_on_reload(void *ctx, int number);
+
+/* daemon_defer.c */
+void daemon_release(void *ctx, uint32_t token);
+/* Opens or closes the queue, as the configuration wants it; tries again if it could not. */
+void daemon_defer(struct daemon *d);
+void daemon_defer_stop(struct daemon *d);
+/* Number of the queue, 0 if none is wanted, or -errno. */
+int daemon_defer_queue(const struct daemon *d);
+/* A rule sends packets to it: 1, 0, or below 0 if that is not known. */
+int daemon_defer_rule(struct daemon *d);
 
 /* daemon_health.c */
 void daemon_facts(void *ctx, struct host_facts *f);

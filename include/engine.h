@@ -44,6 +44,7 @@ struct link_config {
 	const struct dialect *dialect; /* NULL: auto */
 	enum link_mode mode;
 	bool handover_strict;
+	bool defer;		   /* first packets wait for the peers: see engine_on_held() */
 	bool ipv6;		   /* packets go over IPv6 */
 	struct prefix_list accept; /* empty: on-link addresses of the interface */
 	uint32_t flush_ms;
@@ -165,6 +166,9 @@ struct engine_ops {
 	 */
 	void (*interfaces)(void *ctx, const struct tuples *t, uint32_t mark,
 			   char name[2][PF_IFNAME_LEN]);
+	/* Lets go of a packet of engine_on_held(), out of which it may be called; may be NULL if
+	 * no link defers. */
+	void (*release)(void *ctx, uint32_t token);
 	/* Something worth telling; may be NULL. Everything pointed to is valid during the call. */
 	void (*note)(void *ctx, const struct note *n);
 };
@@ -198,6 +202,15 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 /* caused_by_packet: port id 0 (packet, timer, garbage collection), not another program. */
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now);
+
+/*
+ * The first packet of a flow is about to leave and held back, under a token of the adapter's; the
+ * kernel has no entry of the flow yet. entry: what it is going to have, id 0 where that is not
+ * known; NULL if the packet could not be read. ops.release() lets it go: at once where there is
+ * nothing to wait for, 20 ms later at the latest.
+ */
+void engine_on_held(struct engine *e, const struct kernel_entry *entry, uint32_t token,
+		    uint64_t now);
 
 /* The kernel lost events. */
 void engine_on_overrun(struct engine *e, uint64_t now);

@@ -7,6 +7,7 @@
  *	receive.c   packets of peers
  *	import.c    states that peers tell, into the table
  *	announce.c  what is told of a flow, and whether
+ *	defer.c     first packets that wait until a peer has the state
  *	sendq.c     what waits to be told, and the packets it leaves in
  *	bulk.c      bulk update, both roles, and walks through the table
  *	commit.c    peers' flows into the kernel
@@ -169,6 +170,23 @@ enum move { MOVE_NONE, MOVE_IN, MOVE_OUT };
 
 enum { CLEARS_MAX = 16 };
 
+enum { HELD_MAX = 128 };
+
+/* A packet that is held back. */
+struct held {
+	struct flow *flow;
+	uint32_t token;
+	bool asked; /* the peers were asked to acknowledge */
+	uint64_t until;
+};
+
+struct defer {
+	struct held held[HELD_MAX]; /* oldest first */
+	size_t count;
+	unsigned in_vain; /* in a row that nobody acknowledged, up to a few */
+	uint64_t try_at;  /* then: not held before this time */
+};
+
 struct engine {
 	struct engine_config config;
 	struct engine_ops ops;
@@ -224,6 +242,7 @@ struct engine {
 	size_t clear_work; /* records looked at at once in this tenth of a second */
 	struct asked clear_told[CLEARS_MAX];
 	uint8_t retell_links; /* what WALK_RETELL is after besides live flows */
+	struct defer defer;
 	struct refused refused[REFUSED_MAX];
 	struct asked asked[ASKED_MAX];
 	struct deleted deleted[ASKED_MAX]; /* see relay.c */
@@ -272,7 +291,7 @@ uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN], size_t m
 uint32_t engine_ns_to_ds(const struct engine *e, uint64_t ns);
 
 /* announce.c */
-enum reason announce_check(const struct engine *e, const struct kernel_entry *k);
+enum reason announce_check(const struct engine *e, const struct kernel_entry *k, bool early);
 bool announce_listed(const struct prefix_list *l, const struct tuples *t);
 bool announce_is_local(const struct engine *e, const struct tuples *t);
 void announce_name(struct engine *e, struct flow *f);
@@ -302,12 +321,24 @@ void receive_clear(struct engine *e, struct flow *f);
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
+struct flow *local_begin_held(struct engine *e, const struct kernel_entry *k);
 void local_note_gone(struct engine *e, const struct tuples *t);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k);
 bool local_before_gap(const struct engine *e, const struct kernel_entry *k);
 bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);
+
+/* defer.c */
+bool defer_holds(const struct engine *e, const struct flow *f);
+bool defer_asks(const struct engine *e, const struct link *l, const struct flow *f, int half);
+void defer_asked(struct engine *e, const struct flow *f);
+void defer_known(struct engine *e, struct flow *f); /* a peer has it */
+void defer_acknowledged(struct engine *e, uint64_t id, uint32_t creatorid);
+void defer_end(struct engine *e, const struct flow *f); /* it ends here */
+void defer_finish(struct engine *e);
+void defer_run(struct engine *e);
+uint64_t defer_next(const struct engine *e);
 
 /* sendq.c */
 void sendq_pend(struct engine *e, struct flow *f, int half, unsigned what);
@@ -317,6 +348,7 @@ void sendq_pend_told(struct engine *e, struct flow *f, unsigned what);
 void sendq_drop(struct engine *e, struct flow *f);
 void sendq_drop_half(struct engine *e, struct flow *f, int half);
 void sendq_urgent(struct engine *e);
+void sendq_first(struct engine *e, struct flow *f);
 void sendq_ack(struct engine *e, struct link *l, const struct half *h);
 void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);
 bool sendq_deletes(const struct link *l, uint8_t version, const struct half *h);

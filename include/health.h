@@ -26,6 +26,8 @@ enum severity {
 	X(TABLE_FULL, "table-full", DEGRADED, "conntrack table")                                   \
 	X(IMPORT_FULL, "import-full", DEGRADED, "conntrack table")                                 \
 	X(NO_NAT_CHAIN, "no-nat-chain", DEGRADED, "nat chain")                                     \
+	X(NO_QUEUE, "no-queue", DEGRADED, "defer")                                                 \
+	X(NO_QUEUE_RULE, "no-queue-rule", DEGRADED, "defer")                                       \
 	X(LINK_MISSING, "link-missing", DEGRADED, "interface")                                     \
 	X(LINK_DOWN, "link-down", DEGRADED, "interface")                                           \
 	X(MTU_TINY, "mtu-tiny", DEGRADED, "mtu")                                                   \

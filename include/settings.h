@@ -33,7 +33,7 @@ struct settings_sync {
 	uint32_t flush_ms;
 	uint32_t bulk_rate;
 	uint32_t probe_s; /* 0: never */
-	bool defer;	  /* always false in this version */
+	bool defer;
 };
 
 struct settings_interface {

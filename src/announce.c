@@ -91,7 +91,8 @@ static enum announce_from reached(const struct kernel_entry *k)
 	return k->status & CT_STATUS_SEEN_REPLY ? FROM_REPLIED : FROM_NEW;
 }
 
-enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
+/* early: its first packet is held back until it was told, however far it is. */
+enum reason announce_check(const struct engine *e, const struct kernel_entry *k, bool early)
 {
 	const struct tuples *t = &k->tuples;
 
@@ -109,7 +110,8 @@ enum reason announce_check(const struct engine *e, const struct kernel_entry *k)
 	    (k->tcp_state == CT_TCP_NONE || k->tcp_state == CT_TCP_TIME_WAIT ||
 	     k->tcp_state == CT_TCP_CLOSE))
 		return R_NOT_YET;
-	if (reached(k) < (t->proto == PROTO_SCTP ? FROM_ASSURED : wanted_from(e, t->proto)))
+	if (!early &&
+	    reached(k) < (t->proto == PROTO_SCTP ? FROM_ASSURED : wanted_from(e, t->proto)))
 		return R_NOT_YET;
 	/* a pf would have to track its sequence to rewrite it, and cannot be told where it is */
 	if (k->seqadj_moves || carry_adjusts(k->seqadj))

@@ -113,6 +113,27 @@ static void test_host(struct doctor *d)
 				  : "none, and none was needed yet");
 }
 
+static void test_defer(struct doctor *d)
+{
+	const struct counters *c = engine_counters(d->env->engine);
+	const struct host_facts *f = d->facts;
+	struct text t = {0};
+
+	if (!f->defer_queue)
+		return;
+	text_add(&t,
+		 "queue %d, %s: %" PRIu64 " held, of these %" PRIu64 " acknowledged; %" PRIu64
+		 " passed at once",
+		 f->defer_queue,
+		 f->defer_rule < 0 ? "whether a rule sends packets there is not known"
+		 : f->defer_plain  ? "translated connections cannot be held on this kernel"
+				   : "a rule sends packets there",
+		 c->done[C_DEFERRED], c->done[C_DEFER_ACKED],
+		 c->done[C_DEFER_NO_PEER] + c->done[C_DEFER_PASSED]);
+	report(d, "defer", -1, t.s ? t.s : "");
+	text_free(&t);
+}
+
 /* ---- translated addresses -------------------------------------------------------------- */
 
 static bool is_own(const struct host_facts *f, int family, const uint8_t *addr)
@@ -221,6 +242,7 @@ void view_doctor(const struct control_env *env, struct text *out)
 	view_look(env, &facts, &health);
 	text_add(out, "{\"tests\":[");
 	test_host(&d);
+	test_defer(&d);
 	test_shared(&d);
 	for (unsigned i = 0; engine_link_view(env->engine, i, &l); i++)
 		test_link(&d, (int)i, &l);

@@ -9,6 +9,8 @@ void view_look(const struct control_env *env, struct host_facts *facts, struct h
 	memset(facts, 0xff, sizeof(*facts)); /* all -1 */
 	facts->own = NULL;
 	facts->owns = 0;
+	facts->defer_queue = 0;
+	facts->defer_plain = false;
 	for (int i = 0; i < ENGINE_LINKS_MAX; i++)
 		facts->link[i] = (struct link_facts){.joined = -1, .neighbour = -1};
 	if (env->facts)

@@ -89,6 +89,7 @@ static void look(struct daemon *d)
 	if (d->looks % LOOKS_HOST == 0) {
 		check_nat(d, d->looks == 0);
 		check_events(d);
+		daemon_defer(d);
 	}
 	if (d->news || d->looks % LOOKS_STATUS == 0)
 		daemon_tell_status(d);
@@ -309,6 +310,7 @@ static void stop(struct daemon *d)
 {
 	if (d->engine && d->ctnl && d->netif)
 		engine_finish(d->engine, loop_now(d->loop));
+	daemon_defer_stop(d);
 	if (d->engine) /* who does not run is not in sync */
 		daemon_demote(d, HEALTH_DEMOTION);
 	loop_remove_fd(d->netif_watch);

@@ -161,6 +161,7 @@ static void reload(struct daemon *d)
 	settings_engine(s, d->hostid, d->key, &config);
 	d->settings = s;
 	engine_reload(d->engine, &config, loop_now(d->loop));
+	daemon_defer(d);
 	ctnl_set_mark(d->ctnl, s->mark, s->mark_mask);
 	if (*old->demotion_file && strcmp(old->demotion_file, s->demotion_file) != 0)
 		(void)unlink(old->demotion_file);

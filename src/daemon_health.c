@@ -12,6 +12,7 @@
 #include "caps.h"
 #include "host.h"
 #include "natchain.h"
+#include "nfqueue.h"
 #include "sysctl.h"
 #include "tap.h"
 
@@ -53,6 +54,9 @@ void daemon_facts(void *ctx, struct host_facts *f)
 			f->net_raw = 0;
 	}
 	f->nat_chain = natchain_present();
+	f->defer_queue = daemon_defer_queue(d);
+	f->defer_plain = f->defer_queue == QUEUE_PLAIN;
+	f->defer_rule = daemon_defer_rule(d);
 	f->own = netif_addresses(d->netif, &f->owns);
 	for (size_t i = 0; i < d->settings->syncs; i++) {
 		const struct settings_sync *s = &d->settings->sync[i];
@@ -121,7 +125,7 @@ void daemon_demote(struct daemon *d, int value)
 
 void daemon_health(struct daemon *d)
 {
-	struct host_facts counted = {.nat_chain = -1};
+	struct host_facts counted = {.nat_chain = -1, .defer_rule = -1};
 	struct control_env env;
 
 	daemon_env(d, &env);

@@ -99,6 +99,7 @@ const struct engine_ops daemon_ops = {
 	.kernel = op_kernel,
 	.dump = op_dump,
 	.interfaces = op_interfaces,
+	.release = daemon_release,
 	.note = op_note,
 };
 

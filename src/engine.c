@@ -113,6 +113,7 @@ uint8_t engine_intern(struct engine *e, const char name[PF_IFNAME_LEN], size_t m
 
 static void unhook(struct engine *e, struct flow *f)
 {
+	defer_end(e, f);
 	commit_drop(e, f);
 	wheel_cancel(&e->wheel, &f->timer);
 	peer_drop_flow(e, f);
@@ -250,6 +251,7 @@ void engine_finish(struct engine *e, uint64_t now)
 {
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	defer_finish(e);
 	commit_run(e);
 	sendq_flush(e);
 }
@@ -377,6 +379,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	commit_move_run(e);
 	probe_run(e);
 	commit_run(e);
+	defer_run(e);
 	if (e->flush_at <= e->now)
 		sendq_flush(e);
 	tick = wheel_next(&e->wheel);
@@ -385,6 +388,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	engine_wake(&next, e->flush_at);
 	engine_wake(&next, e->routes_at);
 	engine_wake(&next, e->move != MOVE_NONE ? e->now : NEVER);
+	engine_wake(&next, defer_next(e));
 	engine_wake(&next, bulk_next(e));
 	engine_wake(&next, peer_next(e));
 	engine_wake(&next, probe_next(e));

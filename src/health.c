@@ -29,6 +29,15 @@ static const struct {
 #undef X
 };
 
+/* Behind source translation, where both tuples are known; the entry is not confirmed before its
+ * first packet leaves. */
+#define QUEUE_RULE(status, queue)                                                                  \
+	"nft 'add table inet pfsync_defer; add chain inet pfsync_defer hold { type filter hook "   \
+	"postrouting priority srcnat + 100; }; add rule inet pfsync_defer hold meta l4proto != "   \
+	"240 " status " queue flags bypass to " queue "'"
+
+static const char queue_rule_plain[] = QUEUE_RULE("ct status ! confirmed,snat,dnat", "241");
+
 static const char *const remedies[FINDING_COUNT] = {
 	[FINDING_NO_CAPABILITY] = "start the daemon from its unit, or as root",
 	[FINDING_EVENTS_OFF] =
@@ -42,6 +51,8 @@ static const char *const remedies[FINDING_COUNT] = {
 	[FINDING_NO_NAT_CHAIN] =
 		"create one, it may be empty: nft 'add table ip nat; add chain ip nat "
 		"postrouting { type nat hook postrouting priority srcnat; }'",
+	[FINDING_NO_QUEUE] = "end the other program that listens to it, or set defer = no",
+	[FINDING_NO_QUEUE_RULE] = QUEUE_RULE("ct status ! confirmed", "240"),
 	[FINDING_LINK_MISSING] = "create the interface, or correct `interface` of the sync section",
 	[FINDING_LINK_DOWN] = "look at the cable and the other end; ip link set dev INTERFACE up",
 	[FINDING_MTU_TINY] = "ip link set dev INTERFACE mtu 1500",
@@ -241,6 +252,22 @@ static double seconds_since(const struct look *k, uint64_t then)
 	return k->env->now > then ? (double)(k->env->now - then) / NS : 0.0;
 }
 
+static void look_at_defer(const struct look *k)
+{
+	const struct host_facts *f = k->facts;
+
+	if (f->defer_queue < 0)
+		found(k->h, FINDING_NO_QUEUE, -1, "defer: no packet can be held: %s",
+		      strerror(-f->defer_queue));
+	if (f->defer_queue <= 0 || f->defer_rule != 0)
+		return;
+	found(k->h, FINDING_NO_QUEUE_RULE, -1,
+	      "defer: no rule of nftables sends first packets to queue %d: none is held",
+	      f->defer_queue);
+	if (f->defer_plain && k->h->count)
+		k->h->finding[k->h->count - 1].remedy = queue_rule_plain;
+}
+
 static void look_at_host(const struct look *k)
 {
 	const struct host_facts *f = k->facts;
@@ -291,6 +318,7 @@ static void look_at_host(const struct look *k)
 		      "%zu flows of peers are not in the kernel: they would not survive a "
 		      "take-over",
 		      totals->missing);
+	look_at_defer(k);
 	if (f->nat_chain == 0 && c->refused[R_NO_NAT_CHAIN])
 		found(k->h, FINDING_NO_NAT_CHAIN, -1,
 		      "translated flows came (%" PRIu64
@@ -445,8 +473,11 @@ static void look_at_refusals(const struct look *k)
 
 void health_look(struct health *h, const struct control_env *env, const struct host_facts *facts)
 {
-	static const struct host_facts unknown = {
-		.conntrack_events = -1, .net_admin = -1, .net_raw = -1, .nat_chain = -1};
+	static const struct host_facts unknown = {.conntrack_events = -1,
+						  .net_admin = -1,
+						  .net_raw = -1,
+						  .nat_chain = -1,
+						  .defer_rule = -1};
 	struct look k = {.h = h,
 			 .env = env,
 			 .facts = facts ? facts : &unknown,

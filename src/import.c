@@ -475,6 +475,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	bool news;
 	int stale;
 
+	if (defer_holds(e, f))
+		defer_known(e, f);
 	if (relay_is_older(e, in->peer, f, in->half, &in->s->src, &in->s->dst))
 		return R_RELAY_COPY;
 	stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);

@@ -11,6 +11,7 @@ enum {
 	EARLIER = 30,	   /* an event may have lain in its queue for a while */
 	UNKNOWN = 1 << 26, /* an expiry further off is none */
 	ROUNDED = 10,	   /* an age is as coarse as that */
+	TRANSIENT_S = 30,  /* the shortest timeout that a new entry has in the kernel */
 };
 
 /*
@@ -198,19 +199,20 @@ void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k
  * A flow that is new to us. live: traffic of it was seen. Undecided ones wait for the peers to name
  * them; those without a sign of traffic are not ours to delete anywhere: a standby never kills.
  */
-static void begin(struct engine *e, const struct kernel_entry *k, bool undecided, bool live)
+static struct flow *begin(struct engine *e, const struct kernel_entry *k, bool undecided, bool live,
+			  bool early)
 {
-	enum reason r = announce_check(e, k);
+	enum reason r = announce_check(e, k, early);
 	struct flow *f;
 
 	if (r != R_NONE) {
 		e->counters.refused[r]++;
-		return;
+		return NULL;
 	}
 	f = table_add(&e->table, &k->tuples);
 	if (!f) {
 		e->counters.refused[R_NO_MEMORY]++;
-		return;
+		return NULL;
 	}
 	f->told = f->heard = f->checked = e->ds;
 	f->created = e->ds - 10 * (k->age < 100000000 ? k->age : 0);
@@ -220,10 +222,11 @@ static void begin(struct engine *e, const struct kernel_entry *k, bool undecided
 	(void)raise(e, f);
 	if (undecided) {
 		f->flags |= F_UNDECIDED;
-		return;
+		return f;
 	}
 	announce_name(e, f);
 	sendq_pend_told(e, f, 0);
+	return f;
 }
 
 /*
@@ -337,6 +340,26 @@ static bool named_soon(const struct engine *e)
 }
 
 /*
+ * The flow of a first packet that is held back, begun now: the kernel makes its entry when the
+ * packet leaves. NULL if it is not told, or the peers have it already.
+ */
+struct flow *local_begin_held(struct engine *e, const struct kernel_entry *k)
+{
+	struct kernel_entry entry = *k;
+	struct flow *f = find(e, &k->tuples);
+
+	if (!entry.has_timeout) { /* until its event says better */
+		entry.timeout = TRANSIENT_S;
+		entry.has_timeout = true;
+	}
+	if (f)
+		f = still_same(e, f, &entry);
+	if (f)
+		return defer_holds(e, f) ? f : NULL;
+	return begin(e, &entry, false, true, true);
+}
+
+/*
  * An entry ran out before its time: it is one that we have written anew meanwhile, of which we
  * know no id. Then there is one still.
  */
@@ -394,7 +417,7 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 	} else {
 		if (caused_by_packet)
 			learn_timeout(e, entry);
-		begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true);
+		(void)begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true, false);
 	}
 }
 
@@ -425,7 +448,7 @@ void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t
 	if (f)
 		dumped(e, f, entry);
 	else
-		begin(e, entry, e->undecided, !e->undecided);
+		(void)begin(e, entry, e->undecided, !e->undecided, false);
 }
 
 void engine_on_dump_end(struct engine *e, bool complete, uint64_t now)

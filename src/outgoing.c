@@ -149,6 +149,9 @@ static const char *states_wrong(const struct dialect *d, struct section *s)
 		return "DEL with a full state";
 	for (; section_next_state(s, &m); at = s->body.at) {
 		why = state_wrong(d, &m);
+		if (!why && m.state_flags & PF_FLAG_ACK &&
+		    (s->action != ACT_INS || m.direction != PF_OUT))
+			why = "acknowledgement asked for where no packet is held";
 		if (why)
 			return why;
 		w = writer_of(again, sizeof(again));

@@ -63,6 +63,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	if (defer_holds(e, f))
+		defer_known(e, f);
 	if (relay_is_older(e, p, f, half_index(half), &m->src, &m->dst))
 		return R_RELAY_COPY;
 	/* shifted since it was told: what is not in an update has to come, too */
@@ -333,8 +335,8 @@ static void take_ids(struct engine *e, struct link *l, struct peer *p, struct se
 			if (!probe_request(e, p, &m))
 				refuse(e, p, take_request(e, l, p, &m), NULL);
 		} else {
-			engine_count(e,
-				     C_INS_ACK_IN); /* nothing is held back yet that waits for it */
+			engine_count(e, C_INS_ACK_IN);
+			defer_acknowledged(e, m.id, m.creatorid);
 		}
 	}
 }

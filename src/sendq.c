@@ -109,6 +109,16 @@ void sendq_urgent(struct engine *e)
 	e->flush_at = e->now;
 }
 
+/* Before all others, and now: a packet waits for it. */
+void sendq_first(struct engine *e, struct flow *f)
+{
+	if (list_empty(&f->queue))
+		return;
+	list_remove(&f->queue);
+	list_append(e->queue.next, &f->queue);
+	sendq_urgent(e);
+}
+
 /* Its place, or the count if it is not there. */
 static size_t ids_find(const struct ids *ids, uint64_t id, uint32_t creatorid)
 {
@@ -254,6 +264,8 @@ static void put(struct engine *e, unsigned link, struct builder *b, struct flow 
 		case PEND_UPD:
 			if (!attempt && !announce_state(e, f, h, &e->link[link], b->dialect, &s))
 				return;
+			if (what == PEND_INS && defer_asks(e, &e->link[link], f, h))
+				s.state_flags |= PF_FLAG_ACK;
 			done = builder_add_state(b, what == PEND_INS ? ACT_INS : ACT_UPD, &s);
 			break;
 		default:
@@ -467,6 +479,8 @@ static void settle(struct engine *e, struct flow *f, bool heard)
 
 	settle_half(e, f, HALF_IN, heard);
 	settle_half(e, f, HALF_OUT, heard);
+	if (restarted)
+		defer_asked(e, f);
 	if (f->flags & F_DEAD) {
 		sendq_drop(e, f);
 		table_release(&e->table, f);

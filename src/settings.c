@@ -213,6 +213,26 @@ static int on_hidden(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result
 	return 0;
 }
 
+/* Of one sync section: what does not go together. Its values were found good before. */
+static const char *sync_fault(cfg_t *section)
+{
+	struct settings_sync sync = {.name = ""};
+	struct text why = {0};
+	struct keyword k;
+
+	if (!cfg_getstr(section, "interface"))
+		return "interface = \"NAME\" is missing";
+	for (size_t n = 0; keyword_get(n, &k); n++)
+		if (k.section == IN_SYNC && (k.kind == AS_YES_NO || k.kind == AS_CHOICE) &&
+		    cfg_getstr(section, k.name))
+			(void)keyword_read(&k, cfg_getstr(section, k.name), &sync, &why);
+	text_free(&why);
+	if (sync.defer && sync.mode == MODE_RECEIVE_ONLY)
+		return "defer = yes waits for the peers to acknowledge what they are told, and "
+		       "mode = \"receive-only\" tells nothing; leave out one of the two";
+	return NULL;
+}
+
 /* At the closing brace of a section. */
 static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 {
@@ -230,8 +250,8 @@ static int on_section(cfg_t *cfg, cfg_opt_t *opt)
 		fault = name_fault(title);
 		if (!fault && count > ENGINE_LINKS_MAX)
 			fault = "too many sync sections; there can be 8";
-		if (!fault && !cfg_getstr(section, "interface"))
-			fault = "interface = \"NAME\" is missing";
+		if (!fault)
+			fault = sync_fault(section);
 	} else {
 		fault = ifname_fault(title);
 		if (!fault && !cfg_getstr(section, "pf-name"))

@@ -534,12 +534,7 @@ bool keyword_read(const struct keyword *k, const char *value, void *base, struct
 	case AS_CHOICE:
 		return read_choice(k, value, to, why);
 	case AS_YES_NO:
-		if (!read_yes_no(value, to, why))
-			return false;
-		if (!strcmp(k->name, "defer") && *(bool *)to)
-			return refuse(why, "defer = yes is not available in this version; leave it "
-					   "at no");
-		return true;
+		return read_yes_no(value, to, why);
 	case AS_NUMBER:
 		return read_number(k, value, to, why);
 	case AS_MS:

@@ -39,6 +39,7 @@ void settings_engine(const struct settings *s, uint32_t hostid, const uint8_t ke
 			.dialect = sync->dialect,
 			.mode = sync->mode,
 			.handover_strict = sync->handover == HANDOVER_STRICT,
+			.defer = sync->defer,
 			.ipv6 = sync->peer.family == 6,
 			.accept = sync->accept,
 			.flush_ms = sync->flush_ms,

@@ -247,6 +247,9 @@ static void event(struct reader *r, const struct tuples *t)
 	n.next = n.now;
 }
 
+/* the last packet that was held, and how many a running engine was given */
+static uint32_t token, holds;
+
 static void traffic(struct reader *r)
 {
 	uint8_t b = reader_u8(r);
@@ -254,7 +257,12 @@ static void traffic(struct reader *r)
 
 	switch (b & 7) {
 	case 0:
-		node_new(&n, &t);
+		if (b & 8) {
+			node_hold(&n, &t, ++token);
+			holds++;
+		}
+		if (!(b & 16))
+			node_new(&n, &t);
 		break;
 	case 1:
 	case 2:
@@ -312,12 +320,14 @@ static void host(struct reader *r)
 		n.most = b & 16 ? 3 : 0;
 		break;
 	default:
-		if (b & 16) /* as after a suspended host */
+		if (b & 16) { /* as after a suspended host */
 			n.now += S << (b >> 5 << 1);
-		else if (b & 8)
+		} else if (b & 8) {
 			node_restart(&n);
-		else
+			holds = (uint32_t)n.releases; /* what it held is gone with it */
+		} else {
 			engine_reload(n.e, &n.config, n.now);
+		}
 	}
 	n.next = n.now;
 }
@@ -386,6 +396,12 @@ static void check_kernel(void)
 		must(!v.in_kernel || v.kept || node_entry(&n, &v.tuples), "no such kernel entry");
 }
 
+/* Every packet that was held has been let go, in the end. */
+static void check_held(void)
+{
+	must(n.releases == holds, "a packet is still held");
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
 	static struct prefix net = {.family = 4, .bits = 28, .addr = {192, 0, 2, 192}};
@@ -411,8 +427,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		c.exclude = (struct prefix_list){.prefix = &net, .count = 1};
 	if (more & 8)
 		c.link[0].mode = more & 16 ? MODE_SEND_ONLY : MODE_RECEIVE_ONLY;
+	c.link[0].defer = more & 64;
 	node_start(&n, &c, 2, 1000 * S);
 	n.interfaces = more & 32;
+	holds = token = 0;
 	fake_init(&peer[0], (enum dialect_id)(b >> 1 & 3), 1, 0x102);
 	fake_init(&peer[1], (enum dialect_id)(b >> 2 & 3), 3, 0x103);
 	fake_init(&peer[2], DIALECT_OPENBSD, 4, 0x104);
@@ -442,6 +460,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	node_run(&n, 5000);
 	check_views();
 	check_kernel();
+	check_held();
 	if (n.wrong)
 		must(false, n.wrong);
 	node_stop(&n);

@@ -18,7 +18,7 @@ GROUP, PROTOCOL = "224.0.0.240", 240
 CLR, INS, INS_ACK, UPD, UPD_C, UPD_REQ, DEL_C, BUS, EOF = 0, 1, 2, 3, 4, 5, 7, 10, 12
 NAMES = {CLR: "CLR", INS_ACK: "INS_ACK", UPD_C: "UPD_C", UPD_REQ: "UPD_REQ", DEL_C: "DEL_C", BUS: "BUS", EOF: "EOF"}
 HOSTID = bytes.fromhex("0badcafe")
-SLOPPY = 0x02
+SLOPPY, ACK = 0x02, 0x10
 ESTABLISHED = 4
 
 # header version, numbers of INS and UPD, size of a state and of a key; offsets in the state, tables: of rtableid
@@ -104,8 +104,9 @@ def halves(src, sport, dst, dport, snat=None, **more):
 class Pf:
     """The peer on the sync link. Everything heard is in .heard; bulk requests are answered with .states."""
 
-    def __init__(self, lab, dialect="freebsd-13", answer=True, hostid=HOSTID):
-        self.lab, self.hostid = lab, hostid
+    def __init__(self, lab, dialect="freebsd-13", answer=True, hostid=HOSTID, acknowledge=False):
+        """acknowledge: each INS that asks for it."""
+        self.lab, self.hostid, self.acknowledge = lab, hostid, acknowledge
         self.form, self.dialect, self.heard, self.states, self.answer = FORMS[dialect], dialect, [], [], answer
         with inside(lab.ns("pf")):
             index = socket.if_nametoindex("sync")
@@ -196,7 +197,7 @@ class Pf:
     def _read(self, data, now):
         if len(data) < 20 or data[0] != self.form.version:
             return
-        at, end, bulk = 20, struct.unpack_from("!H", data, 2)[0], False
+        at, end, bulk, acks = 20, struct.unpack_from("!H", data, 2)[0], False, []
         while at + 4 <= min(end, len(data)):
             action, _, count = struct.unpack_from("!BBH", data, at)
             at += 4
@@ -219,6 +220,10 @@ class Pf:
                     bulk = bulk or (action == UPD_REQ and not any(m))
                     m = Said(now, NAMES[action], m[0:12], None, None, None)
                 self.heard.append(m)
+                if m.action == "INS" and m.flags & ACK and self.acknowledge:
+                    acks.append(m.name)
+        if acks:
+            self.say((INS_ACK, acks))
         if bulk and self.answer:
             self.say((BUS, [self.hostid + struct.pack("!IB3x", 0, 1)]))
             self.insert(*self.states, action=self.form.upd)

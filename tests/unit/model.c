@@ -158,7 +158,8 @@ static int change(struct node *n, const struct kernel_entry *k)
 	if (m->k.status & CT_STATUS_FIXED_TIMEOUT)
 		return EPERM;
 	m->k.status |= k->status;
-	m->expires = n->now + k->timeout * S;
+	if (k->has_timeout || k->timeout)
+		m->expires = n->now + k->timeout * S;
 	if (k->tuples.proto == PROTO_TCP) {
 		if (k->tcp_state)
 			m->k.tcp_state = k->tcp_state;
@@ -260,6 +261,19 @@ static void op_note(void *ctx, const struct note *note)
 
 /* ---- packets of the node
  * ---------------------------------------------------------------------------- */
+
+static void op_release(void *ctx, uint32_t token)
+{
+	struct node *n = ctx;
+
+	if (n->releases == sizeof(n->released) / sizeof(n->released[0]))
+		n->releases = 0;
+	for (size_t i = 0; i < n->releases; i++)
+		if (n->released[i] == token)
+			wrong(n, "a packet let go twice");
+	n->released[n->releases++] = token;
+	n->released_at = n->now;
+}
 
 static struct said *say(struct node *n, const struct section *s, unsigned link, uint8_t version)
 {
@@ -391,6 +405,7 @@ static void engine_up(struct node *n)
 					      .kernel = op_kernel,
 					      .dump = op_dump,
 					      .interfaces = op_interfaces,
+					      .release = op_release,
 					      .note = op_note};
 	struct address own[3] = {n->address, address_v4(192, 0, 2, 2), address_v4(198, 51, 100, 2)};
 
@@ -576,6 +591,17 @@ void node_new(struct node *n, const struct tuples *t)
 
 	touch(n, m);
 	event(n, KERNEL_NEW, m, true);
+}
+
+void node_hold(struct node *n, const struct tuples *t, uint32_t token)
+{
+	struct kernel_entry k = {.tuples = *t};
+
+	if (t->proto == PROTO_TCP)
+		k.tcp_state = CT_TCP_SYN_SENT;
+	engine_on_held(n->e, &k, token, n->now);
+	n->next = n->now;
+	(void)node_settle(n);
 }
 
 bool node_packet(struct node *n, const struct tuples *t, bool reply)

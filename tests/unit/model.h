@@ -72,6 +72,10 @@ struct node {
 	const char *route[2];
 	unsigned routes_asked;
 	uint32_t mark; /* of entries that are made */
+	/* tokens of held packets that were let go, in order, and when the last one was */
+	uint32_t released[512];
+	size_t releases;
+	uint64_t released_at;
 	struct address address;
 	/* what the engine noted */
 	unsigned notes[NOTE_HOSTID_CLASH + 1];
@@ -112,6 +116,8 @@ struct model_entry *node_plant(struct node *n, const struct tuples *t, uint8_t t
 			       uint32_t status, uint32_t timeout);
 /* First packet, then the answer, then (TCP: established, UDP: assured) the third packet. */
 void node_new(struct node *n, const struct tuples *t);
+/* The first packet is held back; its entry comes with node_new(). */
+void node_hold(struct node *n, const struct tuples *t, uint32_t token);
 bool node_packet(struct node *n, const struct tuples *t, bool reply);
 void node_open(struct node *n, const struct tuples *t);
 /* The next step of an orderly close by one of the sides. */

@@ -477,8 +477,8 @@ static void random_value(const struct keyword *k, struct text *t)
 			words++;
 		text_add(t, "%s", k->words[check_below(words)]);
 		break;
-	case AS_YES_NO: /* defer is refused */
-		text_add(t, "%s", strcmp(k->name, "defer") && check_below(2) ? "yes" : "no");
+	case AS_YES_NO:
+		text_add(t, "%s", check_below(2) ? "yes" : "no");
 		break;
 	case AS_NUMBER:
 		text_add(t, "%llu", (unsigned long long)n);
@@ -519,7 +519,9 @@ static void random_section(enum section_kind s, int number, struct text *t)
 	for (size_t n = 0; keyword_get(n, &k); n++) {
 		if (k.section != s || k.kind == AS_IFNAME ||
 		    (s == IN_INTERFACE && k.kind == AS_NUMBER) ||
-		    (k.kind != AS_PF_NAME && check_below(3)))
+		    (k.kind != AS_PF_NAME && check_below(3)) ||
+		    (!strcmp(k.name, "mode") && number % 2) || /* not each goes with defer */
+		    (!strcmp(k.name, "defer") && !(number % 2)))
 			continue;
 		text_add(t, "%s = ", k.name);
 		random_value(&k, t);

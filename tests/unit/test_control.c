@@ -117,6 +117,7 @@ static void start(struct engine *e, struct control_env *env)
 			  .net_admin = 1,
 			  .net_raw = 1,
 			  .nat_chain = 1,
+			  .defer_rule = 1,
 			  .link = {{.joined = 1, .neighbour = -1}}},
 	};
 	*env = (struct control_env){
@@ -344,6 +345,10 @@ static void test_findings(void)
 	FIND("import-full", 1, "conntrack table", e.totals.remote = 1000000);
 	FIND("no-nat-chain", 1, "nat chain", e.facts.nat_chain = 0,
 	     e.counters.refused[R_NO_NAT_CHAIN] = 1);
+	FIND("no-queue", 1, "defer", e.facts.defer_queue = -1);
+	FIND("no-queue-rule", 1, "defer", e.facts.defer_queue = 240, e.facts.defer_rule = 0);
+	FIND("no-queue-rule", 1, "defer", e.facts.defer_queue = 241, e.facts.defer_rule = 0,
+	     e.facts.defer_plain = true);
 	FIND("link-missing", 2, "interface eth2", e.link.up = false, e.link.mtu = 0);
 	FIND("link-down", 2, "interface eth2", e.link.up = false);
 	FIND("mtu-tiny", 1, "mtu eth2", e.link.mtu = 500);

@@ -70,6 +70,7 @@ static void test_good(void)
 	X(bad_flag_scrub, ONLY(LAYOUT_1301), s->state_flags = 0x20)                                \
 	X(bad_flag_dummynet, ONLY(LAYOUT_OPENBSD), s->state_flags = 0x4000)                        \
 	X(bad_flag_unlinked, ~ONLY(LAYOUT_1301), s->state_flags = 0x400)                           \
+	X(bad_ack_for_an_in_state, ALL, (s->direction = PF_IN, s->state_flags = PF_FLAG_ACK))      \
 	X(bad_empty_ifname, ALL, memset(s->ifname, 0, sizeof(s->ifname)))                          \
 	X(bad_ifname_without_NUL, ALL, memset(s->ifname, 'x', sizeof(s->ifname)))                  \
 	X(bad_rt_addr, ~ONLY(LAYOUT_1301), s->rt_addr[15] = 1)                                     \
@@ -139,6 +140,25 @@ static void test_af_to(void)
 		CHECK(!outgoing_wrong(d, buf, built(d, buf, &s)));
 		s.stack_proto = 6;
 		CHECK_EQ(!outgoing_wrong(d, buf, built(d, buf, &s)), d->layout != LAYOUT_1500);
+	}
+}
+
+/* An acknowledgement is asked for by the INS of an out state, whose packet is held. */
+static void test_ack_wanted(void)
+{
+	for (int i = 0; i < DIALECT_COUNT; i++) {
+		const struct dialect *d = dialect_get((enum dialect_id)i);
+		struct pf_state s = sample_state(4);
+		uint8_t buf[BUF];
+		struct builder b;
+
+		s.direction = PF_OUT;
+		s.state_flags = PF_FLAG_SLOPPY | PF_FLAG_ACK;
+		for (int ins = 0; ins < 2; ins++) {
+			builder_start(&b, d, buf, sizeof(buf), false);
+			CHECK(builder_add_state(&b, ins ? ACT_INS : ACT_UPD, &s));
+			CHECK_EQ(!outgoing_wrong(d, buf, builder_finish(&b)), ins);
+		}
 	}
 }
 
@@ -479,6 +499,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"good packets pass", test_good},
 		{"each bad field of a state is found", test_bad_states},
+		{"acknowledgement wanted", test_ack_wanted},
 		{"each bad byte is found", test_bad_bytes},
 		{"translation between families", test_af_to},
 		{"EOF where it belongs", test_eof},

@@ -116,7 +116,7 @@ static void test_every_keyword(void)
 		"\"/run/d\" }\n"
 		"sync a { interface = e0 peer = \"ff12::f0\" dialect = freebsd-15 mode = "
 		"send-only\n"
-		" accept = { \"203.0.113.7/24\", \"2001:db8::/32\" } flush = 1s defer = off\n"
+		" accept = { \"203.0.113.7/24\", \"2001:db8::/32\" } flush = 1s defer = on\n"
 		" handover = strict bulk-rate = 500 probe = 0s }\n"
 		"sync b { interface = e1 peer = \"2001:db8::1\" mode = receive-only }\n"
 		"interface e5 { pf-name = igb0 }\n"
@@ -132,6 +132,7 @@ static void test_every_keyword(void)
 	if (!s)
 		return;
 	CHECK_EQ(s->hostid, 0x1a2b3c4d);
+	CHECK(s->sync[0].defer);
 	CHECK_STR(s->socket, "/tmp/s");
 	CHECK_STR(s->group, "");
 	CHECK_EQ(s->syncs, 2);
@@ -219,7 +220,9 @@ static void test_mistakes(void)
 		 "there you can write interface, peer"},
 		{"announce {", "anounce {", 14, "did you mean \"announce\""},
 		{"defer      = no", "defer      = perhaps", 10, "yes or no"},
-		{"defer      = no", "defer      = yes", 10, "not available in this version"},
+		{"mode       = \"both\"\n    accept     = { \"203.0.113.0/24\" }\n    flush      = "
+		 "20ms\n    defer      = no",
+		 "mode = receive-only\n\n\n defer = on", 12, "tells nothing"},
 		{"flush      = 20ms", "flush      = 20", 9, "unit is missing"},
 		{"flush      = 20ms", "flush      = 20parsec", 9, "unknown unit"},
 		{"flush      = 20ms", "flush      = 20ms flush = 1s", 9, "second time"},
