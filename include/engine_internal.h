@@ -436,7 +436,7 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int h,
 		    const struct pf_peer *src, const struct pf_peer *dst);
 void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, bool word);
-void relay_state(struct engine *e, struct flow *f, int h);
+void relay_state(struct engine *e, struct flow *f, int h, bool answer);
 void relay_update(struct engine *e, struct flow *f, int h, bool news);
 void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, bool news);
 void relay_settle(const struct engine *e, struct flow *f, unsigned halves);

@@ -136,11 +136,21 @@ bool bulk_idle(const struct engine *e)
 	return true;
 }
 
+static bool has_peer(const struct engine *e, unsigned link)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers)
+		if (container_of(n, struct peer, node)->link == link)
+			return true;
+	return false;
+}
+
 /* Somebody is there, but has not answered what we asked first; that packet may be lost. */
 static bool first_try_lost(const struct engine *e)
 {
-	for (size_t i = 0; i < e->links; i++)
-		if (e->peer_count && e->link[i].up && e->link[i].bulk == BULK_ASKED &&
+	for (unsigned i = 0; i < e->links; i++)
+		if (e->link[i].up && e->link[i].bulk == BULK_ASKED && has_peer(e, i) &&
 		    (e->link[i].tries < 2 || e->now - e->link[i].asked_at < NS_PER_S))
 			return true;
 	return false;

@@ -569,7 +569,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		sendq_pend(e, f, in->half, PEND_DEL | PEND_INS);
 		f->flags |= F_TAKEN;
 	}
-	relay_state(e, f, in->half);
+	relay_state(e, f, in->half, !in->ins);
 	*flow = f;
 	return R_NONE;
 }

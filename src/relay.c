@@ -195,12 +195,15 @@ void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, 
 	f->from = segment;
 }
 
-/* A state that was not known. While it is not decided what the start found, the walk tells it. */
-void relay_state(struct engine *e, struct flow *f, int h)
+/*
+ * A state that was not known. What is told in answer to our start the others may tell as well: the
+ * walk behind it tells what they lack.
+ */
+void relay_state(struct engine *e, struct flow *f, int h, bool answer)
 {
 	const struct dialect *here;
 
-	if (!relay_needed(e) || e->undecided || f->flags & F_LIVE || !f->from)
+	if (!relay_needed(e) || (answer && e->undecided) || f->flags & F_LIVE || !f->from)
 		return;
 	here = spoken_in(f->from);
 	if (relay_readers(e, SCOPE_EXCEPT | f->from) & ~f->links[h] ||
@@ -393,6 +396,6 @@ void relay_flow(struct engine *e, struct flow *f)
 			continue;
 		if (f->from && e->walk & WALK_RETELL)
 			f->links[h] &= (uint8_t) ~(e->retell_links & ~(1u << relay_link(f->from)));
-		relay_state(e, f, h);
+		relay_state(e, f, h, false);
 	}
 }
