@@ -107,6 +107,35 @@ static void fly(struct load *l, int from, int to)
 	put((struct item){.at = at, .load = l, .from = from, .to = to});
 }
 
+static void trace_name(struct text *t, uint64_t id, uint32_t creatorid)
+{
+	text_add(t, " %llx/%x", (unsigned long long)id, creatorid);
+}
+
+static void trace_sides(struct text *t, const struct pf_peer *src, const struct pf_peer *dst)
+{
+	text_add(t, " %u/%u %x/%x", src->state, dst->state, src->seqlo, dst->seqlo);
+}
+
+static void trace_section(struct text *t, struct section *s)
+{
+	struct pf_state state;
+	struct msg_upd_c u;
+	struct msg_id m;
+
+	text_add(t, " %s*%u", action_name(s->action), s->count);
+	while (section_next_state(s, &state)) {
+		trace_name(t, state.id, state.creatorid);
+		trace_sides(t, &state.src, &state.dst);
+	}
+	while (s->action == ACT_UPD_C && section_next_upd_c(s, &u)) {
+		trace_name(t, u.id, u.creatorid);
+		trace_sides(t, &u.src, &u.dst);
+	}
+	while ((s->action == ACT_DEL_C || s->action == ACT_UPD_REQ) && section_next_id(s, &m))
+		trace_name(t, m.id, m.creatorid);
+}
+
 static void trace_packet(const struct fw *from, const uint8_t *data, size_t len)
 {
 	static struct text t;
@@ -117,7 +146,7 @@ static void trace_packet(const struct fw *from, const uint8_t *data, size_t len)
 	if (packet_open(&p, data, len) == R_NONE)
 		while (packet_next(&p, &s))
 			if (s.action != ACT_EOF)
-				text_add(&t, " %s*%u", action_name(s.action), s.count);
+				trace_section(&t, &s);
 	sim_trace("node %d sends%s", from->index, t.s ? t.s : "");
 }
 
