@@ -131,6 +131,7 @@ struct peer {
 	uint64_t answered;  /* last answer to a question of ours; 0: never */
 	uint64_t deaf;	    /* asked since then in vain; 0: it is not */
 	bool clash;	    /* it goes by our hostid */
+	bool pf;	    /* it has told a state that it made itself: no Linux */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -262,6 +263,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
 void import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
+void import_held(const struct peer *p, struct half *half);
 bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
 

@@ -40,6 +40,7 @@ struct half {
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
 	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
+	uint8_t pf;	  /* place of the pf that has it under this name, 0: none as far as known */
 };
 
 enum flow_flag {

@@ -250,10 +250,18 @@ static bool made_by_pf(const struct pf_state *s)
 	return s->rule != UINT32_MAX;
 }
 
+/* A pf holds the half under the name that it tells. */
+void import_held(const struct peer *p, struct half *half)
+{
+	if (p->pf)
+		half->pf = p->place;
+}
+
 /*
- * A second name for a half that has one. That of the other half's creator wins: it has the flow,
- * and the other name was made up for a half that it had not told yet. A pf that made the state
- * never takes another name for it. Else the lower name wins, the higher one if it insists.
+ * A second name for a half that has one. A pf never takes another name for a state that it holds,
+ * whoever made it: two Linux nodes that each heard the other's name last would change them for
+ * ever. Else that of the other half's creator wins: it has the flow, and the other name was made up
+ * for a half that it had not told yet. Else the lower name wins, the higher one if it insists.
  */
 static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -265,8 +273,12 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
 	    half->node.word != in->s->creatorid)
 		lower = true;
-	if (made_by_pf(in->s) && half->node.word == e->config.hostid)
+	if (in->peer->pf && (!half->pf || half->pf == in->peer->place))
 		lower = true;
+	if (!in->peer->pf && half->pf) {
+		sendq_pend(e, f, in->half, PEND_UPD); /* INS would say that we carry it */
+		return false;
+	}
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
@@ -332,6 +344,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
+	import_held(in->peer, half);
 	half->ifname = engine_intern(e, in->s->ifname, NAMES_PEERS);
 	if (half->state[0] <= in->s->src.state)
 		take_side(e, f, in->half, 0, &in->s->src);
@@ -403,6 +416,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	int stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
 
 	half->flags |= H_TOLD;
+	import_held(in->peer, half);
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
@@ -552,8 +566,10 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 {
 	struct incoming in = {
 		.link = &e->link[p->link], .peer = p, .s = s, .layout = layout, .ins = ins};
-	enum reason r = take_state(e, &in);
+	enum reason r;
 
+	p->pf |= made_by_pf(s);
+	r = take_state(e, &in);
 	if (r != R_NONE && r != R_STALE && !xlat_is_kept(r))
 		*refused_slot(e, s->id, s->creatorid) =
 			(struct refused){.id = s->id, .creatorid = s->creatorid, .ds = e->ds};

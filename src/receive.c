@@ -62,6 +62,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	import_held(p, half);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
 	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
 	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
@@ -141,6 +142,7 @@ static enum reason delete_half(struct engine *e, struct half *half)
 		live = refresh_lives(e, f);
 	if (live && !closed) {
 		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
+		half->pf = 0;
 		sendq_pend(e, f, h, PEND_INS);
 		sendq_urgent(e);
 		return R_LIVE_DELETE;

@@ -334,6 +334,7 @@ void table_unname(struct table *t, struct flow *f, int half)
 		return;
 	index_remove(&t->name, &h->node);
 	h->flags &= H_OUT;
+	h->pf = 0;
 }
 
 struct flow *half_flow(struct half *h)

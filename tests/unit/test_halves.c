@@ -203,6 +203,44 @@ static void two_creators(void)
 	end();
 }
 
+/* A state that the peer was told by somebody, as a pf tells it: without a rule. */
+static void tell_again(struct fake *f, const struct tuples *t, enum pf_action action, uint64_t id,
+		       uint32_t creatorid)
+{
+	struct pf_state s = fake_half(f, t, PF_IN, id);
+
+	s.creatorid = creatorid;
+	s.rule = UINT32_MAX;
+	fake_state(f, &n, action, &s);
+}
+
+/* Two Linux nodes that take each other's names would never agree: what a pf holds decides. */
+static void a_name_that_a_pf_holds(void)
+{
+	struct tuples own = tuples_v4(PROTO_UDP, 11, 2), t = tuples_v4(PROTO_UDP, 10, 1);
+	struct fake linux_node;
+
+	begin();
+	fake_init(&linux_node, DIALECT_OPENBSD, 4, 0x100);
+	tell(&b, &own, PF_IN, 1); /* with a rule: no Linux does that */
+	tell_again(&linux_node, &t, ACT_INS, 20, 0x100);
+	tell_again(&b, &t, ACT_UPD, 10, 0x300);
+	CHECK_EQ(named_by(&t, 0), 0x300);
+	node_run(&n, 100);
+	node_quiet(&n);
+	for (unsigned i = 0; i < 3; i++) {
+		tell_again(&linux_node, &t, ACT_INS, 20, 0x100);
+		CHECK_EQ(named_by(&t, 0), 0x300);
+		CHECK_EQ(node_refused(&n, R_OTHER_NAME), i + 1);
+	}
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_UPD, 10, 0x300) != NULL);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	tell_again(&b, &t, ACT_UPD, 30, 0x400); /* now it has that one */
+	CHECK_EQ(named_by(&t, 0), 0x400);
+	end();
+}
+
 /* Each of two creators has told one half: both are kept, and both have to end. */
 static void a_half_of_each(void)
 {
@@ -379,6 +417,7 @@ int main(void)
 		{"a name of a live flow stays", a_name_of_a_live_flow_stays},
 		{"translations contradict", translations_contradict},
 		{"two creators", two_creators},
+		{"a name that a pf holds", a_name_that_a_pf_holds},
 		{"a half of each", a_half_of_each},
 		{"a local flow of the same key", a_local_flow_of_the_same_key},
 		{"one reply tuple", one_reply_tuple},
