@@ -336,6 +336,13 @@ static size_t portion_flows(const struct link *l, const struct dialect *d)
 	return states < 2 ? 1 : states / 2;
 }
 
+/* Its entry has run out here, which no event has told yet, and no packet gave it more time. */
+static bool has_run_out(struct engine *e, struct flow *f)
+{
+	return (f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL && (int32_t)(f->expires - e->ds) <= 0 &&
+	       !refresh_lives(e, f);
+}
+
 static void answer_run(struct engine *e, struct link *l)
 {
 	struct bulk_answer *a = &l->answer;
@@ -362,7 +369,8 @@ static void answer_run(struct engine *e, struct link *l)
 			last = true;
 			break;
 		}
-		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
+		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT &&
+		    !has_run_out(e, f))
 			flow[n++] = f;
 	}
 	for (int d = 0; d < DIALECT_COUNT; d++) {

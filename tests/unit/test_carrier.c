@@ -241,6 +241,38 @@ static void what_rests_runs_out(void)
 	end();
 }
 
+/* What has run out when it is asked for does not begin anew at who asks. */
+static void what_ran_out_is_over(void)
+{
+	for (int all = 0; all < 2; all++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+		const struct said *m;
+		struct pf_state s;
+
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_entry(&n, &t)->mute = true;
+		node_run(&n, 13000); /* so that it is not looked at just when it runs out */
+		s = fake_half(&pf, &t, PF_IN, 100);
+		fake_upd_c(&pf, &n, &s);
+		while (node_entry(&n, &t)->expires > n.now + 100 * MS)
+			node_run(&n, 10);
+		n.now = node_entry(&n, &t)->expires;
+		node_quiet(&n);
+		if (all)
+			fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		else
+			fake_id(&pf, &n, ACT_UPD_REQ, 100, PEERS);
+		node_run(&n, 20);
+		m = node_about(&n, ACT_UPD, 100, PEERS);
+		if (all)
+			CHECK(m == NULL);
+		else if (CHECK(m != NULL))
+			CHECK_EQ(m->s.expire, 1);
+		end();
+	}
+}
+
 /* We stood still: that packets passed before does not say that they pass here still. */
 static void stood_still(void)
 {
@@ -342,6 +374,7 @@ int main(void)
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
 		{"what rests runs out", what_rests_runs_out},
+		{"what ran out is over", what_ran_out_is_over},
 		{"we stood still", stood_still},
 		{"many small steps", many_small_steps},
 		{"ports are used again", ports_are_used_again},
