@@ -262,7 +262,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 			 uint8_t timeout);
 int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
 		 const struct pf_peer *dst, uint8_t timeout);
-void import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
+bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 void import_held(const struct peer *p, struct half *half);
 bool import_made_up(const struct pf_peer *p);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);

@@ -375,8 +375,11 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	return R_NONE;
 }
 
-/* A peer has spoken of a flow as one whose traffic it sees. */
-void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
+/*
+ * A peer has spoken of a flow as one whose traffic it sees. True if the flow was live here: what
+ * the peer tells of its sequence is to be kept from this very message on.
+ */
+bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	f->heard = e->ds;
 	f->half[h].carrier = p->place;
@@ -384,7 +387,7 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	if (!(f->flags & F_LIVE)) {
 		if (refresh_own_timeout(e, f, f->expires))
 			f->expires = e->ds; /* of packets before the start: rewritten, too */
-		return;
+		return false;
 	}
 	f->flags &= (uint16_t)~F_LIVE;
 	f->expires =
@@ -392,6 +395,7 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	engine_count(e, C_HANDED_OVER);
 	engine_note_flow(e, NOTE_HANDED_OVER, f);
 	refresh_arm(e, f);
+	return true;
 }
 
 /* Part of a bulk update, ours or another's. */
@@ -420,7 +424,9 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
-		import_word(e, in->peer, f, in->half);
+		if (import_word(e, in->peer, f, in->half))
+			(void)import_sides(e, f, in->half, &in->s->src, &in->s->dst,
+					   in->s->timeout);
 	} else if (stale) {
 		sendq_pend(e, f, in->half, PEND_UPD_C);
 		sendq_urgent(e);
@@ -431,7 +437,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		f->heard = e->ds;
 	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
 		/* an older FreeBSD is refreshed so, and we all hear it */
-		import_word(e, in->peer, f, in->half);
+		(void)import_word(e, in->peer, f, in->half);
+		(void)import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout);
 	}
 	take_expiry(e, f, in->s);
 	return R_NONE;
@@ -461,6 +468,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		claimed = f->flags & F_UNDECIDED;
 		if (claimed) /* before attach(): of a live flow a peer's numbers are not kept */
 			f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
+		else if (in->ins)
+			(void)import_word(e, in->peer, f, in->half);
 	}
 	r = attach(e, f, in);
 	if (r != R_NONE) {
@@ -481,8 +490,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		f->flags |= F_PROBE;
 		f->checked = f->heard = e->ds;
 		refresh_arm(e, f);
-	} else if (in->ins || fresh) {
-		import_word(e, in->peer, f, in->half);
+	} else if (fresh) {
+		(void)import_word(e, in->peer, f, in->half);
 		if (!in->ins) /* what one tells that was asked may be carried by another */
 			f->half[in->half].carrier = 0;
 	} else if (f->flags & F_LIVE && f->proto == PROTO_TCP &&

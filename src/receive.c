@@ -75,10 +75,10 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		 * really carries the flow; a Linux says it once, without numbers */
 		if (old_news(e, p, f))
 			return R_NONE;
-		if (!lately(e, f) || (!numbers && !before))
-			import_word(e, p, f, half_index(half));
-		else
+		if (lately(e, f) && (numbers || before))
 			f->heard = e->ds;
+		else if (import_word(e, p, f, half_index(half)))
+			(void)import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
 		/* a pf that answers our refresh with numbers has not got the sloppy state */
 		if (lately(e, f) && numbers && !before && !(half->flags & (H_SLOPPY | H_RAW))) {
 			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
