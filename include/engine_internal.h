@@ -122,7 +122,7 @@ struct peer {
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
-	uint64_t answers_until;			  /* a bulk update, to us or to another */
+	uint64_t answers_from, answers_until;	  /* a bulk update, to us or to another */
 	size_t received;    /* sections of states since its last START or END */
 	struct bucket rate; /* import.max-rate */
 	uint64_t wanted_at; /* when it last told a flow that was new */

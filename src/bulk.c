@@ -18,6 +18,7 @@ enum {
 	SPARE_STATES = 20, /* beyond those that are known when a bulk comes */
 	PAUSE_S = 2,	   /* within an answer: its end was lost, for that of another */
 	RECEIVE_S = 10,	   /* without a word in a bulk: its end was lost */
+	SLOWEST_MS = 100,  /* between two packets of a bulk on the whole; OpenBSD: 20 */
 	RETRY_S = 60, /* after a request that failed, while peers are heard; then ever longer */
 	RETRY_MAX_S = 3600,
 	RETRY_TRIES = 3,
@@ -195,6 +196,7 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	(void)peer_hostid(e, p, m->creatorid);
 	p->clash = m->creatorid == e->config.hostid;
 	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
+	p->answers_from = e->now;
 	p->received = 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
@@ -212,11 +214,15 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 
 /*
  * States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). But older
- * FreeBSDs are refreshed by UPD, too, and more states than there are do not belong to it.
+ * FreeBSDs are refreshed by UPD, too, and single states are asked for: more than there are do not
+ * belong to it, nor what comes slower than anybody answers. Who died in its answer, and is back and
+ * refreshed, would else go on with it for minutes.
  */
 void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 {
-	if (p->received++ >= 2 * e->table.flows + SPARE_STATES)
+	uint64_t most = RECEIVE_S * NS_PER_S + p->received * (SLOWEST_MS * NS_PER_MS);
+
+	if (p->received++ >= 2 * e->table.flows + SPARE_STATES || e->now - p->answers_from > most)
 		return;
 	if (e->now < p->answers_until)
 		p->answers_until = e->now + PAUSE_S * NS_PER_S;

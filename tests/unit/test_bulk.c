@@ -201,12 +201,12 @@ static void long_bulk(void)
 {
 	start(NULL);
 	fake_bus(&pf, &n, BUS_START);
-	for (unsigned i = 0; i < 80; i++) {
+	for (unsigned i = 0; i < 1600; i++) {
 		struct tuples t = tuples_v4(PROTO_TCP, 10, (uint16_t)(100 + i));
 		struct pf_state s = fake_half(&pf, &t, PF_IN, 100 + i);
 
 		fake_state(&pf, &n, ACT_UPD, &s);
-		node_run(&n, 1000);
+		node_run(&n, 50);
 	}
 	CHECK_EQ(view().bulk, BULK_RECEIVING);
 	fake_bus(&pf, &n, BUS_END);
@@ -409,6 +409,24 @@ static void end_lost(void)
 	end();
 }
 
+/* Who died in the middle of its answer, and is refreshed, is asked again before long. */
+static void died_in_its_answer(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+
+	meet();
+	fake_tells(&pf, &n, &t, 10);
+	engine_resync(n.e, n.now);
+	fake_bus(&pf, &n, BUS_START);
+	node_quiet(&n);
+	for (int i = 0; i < 9; i++) {
+		node_run(&n, 5000);
+		refresh(&t);
+	}
+	CHECK(node_about(&n, ACT_UPD_REQ, 0, 0) != NULL);
+	end();
+}
+
 /* What is about to run out is refreshed in the middle of a bulk, too. */
 static void refresh_in_a_bulk(void)
 {
@@ -476,6 +494,7 @@ int main(void)
 		{"a request during a bulk", request_during_a_bulk},
 		{"the END is lost, and refreshes come", end_lost},
 		{"a refresh in a bulk", refresh_in_a_bulk},
+		{"died in its answer", died_in_its_answer},
 		{"a bulk is not the whole picture", not_the_whole_picture},
 		{"a link that only receives", receive_only},
 	};
