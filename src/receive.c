@@ -144,6 +144,10 @@ static enum reason delete_half(struct engine *e, struct half *half)
 		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
 		half->pf = 0;
 		sendq_pend(e, f, h, PEND_INS);
+		/* the DEL_C of the other half is on its way; of a state that it lacks a FreeBSD
+		 * asks, and withholds half of what it tells with that request */
+		if (f->pend >> 4 * !h & PEND_UPD_C)
+			sendq_pend(e, f, !h, PEND_INS);
 		sendq_urgent(e);
 		return R_LIVE_DELETE;
 	}

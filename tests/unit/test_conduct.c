@@ -98,6 +98,24 @@ static void deletion_of_a_live_flow(void)
 	end();
 }
 
+/* What pf deletes of a flow it deletes wholly: it is not made to ask for the other half. */
+static void both_halves_are_told_again(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	node_entry(&n, &t)->expires = n.now + 120 * S; /* a packet without an event */
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_INS, 100, PEERS) != NULL);
+	CHECK(node_about(&n, ACT_INS, 101, PEERS) != NULL);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 0);
+	end();
+}
+
 /* As above, for a flow of the peer whose traffic passes here. */
 static void deletion_of_a_taken_over_flow(void)
 {
@@ -508,6 +526,7 @@ int main(void)
 		{"a standby never kills", standby_never_kills},
 		{"DEL_C of a live flow is answered", deletion_of_a_live_flow},
 		{"DEL_C of a taken-over flow is answered", deletion_of_a_taken_over_flow},
+		{"both halves are told again", both_halves_are_told_again},
 		{"DEL_C of an idle flow is obeyed", deletion_of_an_idle_flow},
 		{"also soon after the start", deletion_after_the_start},
 		{"deleted and told again", deleted_and_told_again},
