@@ -85,6 +85,7 @@ struct link {
 	bool wide, wide_heard; /* asked for many states in this round; they came */
 	unsigned narrow;       /* times in a row that they did not and a single one did */
 	struct bulk_answer answer;
+	uint64_t answered_at;	       /* the last portion of one, 0: never */
 	struct bucket answers, states; /* bulk answers, and states that were asked for */
 	struct bucket greetings;       /* requests to peers that appear while one is under way */
 	struct ids acks, requests;

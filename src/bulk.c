@@ -394,6 +394,7 @@ static void answer_run(struct engine *e, struct link *l)
 	}
 	e->ops.flush_packets(e->ctx);
 	a->started = true;
+	l->answered_at = e->now;
 	a->next_at = e->now + STEP_MS * NS_PER_MS;
 	if (!last)
 		return;

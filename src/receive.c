@@ -7,7 +7,7 @@
 
 #include "engine_internal.h"
 
-#define RETURNED_NS (2 * NS_PER_S)
+#define JUST_NOW_NS (2 * NS_PER_S)
 
 enum {
 	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
@@ -27,11 +27,20 @@ static bool replacing(const struct flow *f)
 	return f->flags & F_LIVE && f->pend & (PEND_DEL | PEND_DEL << 4);
 }
 
-/* It stood still for a while: its first words are of the time before, if traffic passes here. */
+static bool just_now(const struct engine *e, uint64_t at)
+{
+	return at && e->now - at < JUST_NOW_NS;
+}
+
+/*
+ * Who stood still for a while tells of the time before in its first words; and what a bulk answer
+ * of ours tells, a pf that has seen more of it corrects, however long ago that was. Neither counts
+ * if traffic passes here.
+ */
 static bool old_news(struct engine *e, const struct peer *p, struct flow *f)
 {
-	return p->returned && e->now - p->returned < RETURNED_NS && f->flags & F_LIVE &&
-	       refresh_lives(e, f);
+	return (just_now(e, p->returned) || just_now(e, e->link[p->link].answered_at)) &&
+	       f->flags & F_LIVE && refresh_lives(e, f);
 }
 
 /* We carry the flow and told so a moment ago, or are about to. */

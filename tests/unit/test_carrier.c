@@ -200,6 +200,33 @@ static void looked_at_after_a_word(void)
 	end();
 }
 
+/* A pf corrects what a bulk answer tells by numbers of before; that is no sign of traffic there. */
+static void corrected_bulk(void)
+{
+	for (int passes = 0; passes < 2; passes++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+		struct flow_view v;
+		struct pf_state s;
+
+		begin();
+		node_open(&n, &t);
+		node_run(&n, 20000);
+		if (passes)
+			CHECK(node_packet(&n, &t, true));
+		if (!CHECK(node_flow(&n, &t, &v)) || !CHECK(v.live))
+			return;
+		fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		node_run(&n, 20);
+		CHECK(node_about(&n, ACT_UPD, v.half[0].id, v.half[0].creatorid) != NULL);
+		s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+		s.creatorid = v.half[0].creatorid;
+		fake_upd_c(&pf, &n, &s);
+		CHECK(node_flow(&n, &t, &v));
+		CHECK_EQ(v.live, passes);
+		end();
+	}
+}
+
 /* A record of a dump that is older than the end of its entry is none. */
 static void record_of_what_is_gone(void)
 {
@@ -373,6 +400,7 @@ int main(void)
 		{"a guess is given up", guess_is_given_up},
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
+		{"a corrected bulk answer", corrected_bulk},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
 		{"we stood still", stood_still},
