@@ -275,6 +275,7 @@ void receive_clear(struct engine *e, struct flow *f);
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
 void local_note_gone(struct engine *e, const struct tuples *t);
+bool local_gives_way(struct engine *e, struct flow *f);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k);

@@ -477,6 +477,8 @@ static void walk_flow(struct engine *e, struct flow *f)
 			return;
 	}
 	if (e->walk & WALK_ANNOUNCE && f->flags & F_UNDECIDED) {
+		if (local_gives_way(e, f))
+			return;
 		f->flags &= (uint16_t)~F_UNDECIDED;
 		if (!(f->flags & F_LIVE)) /* whether its traffic passes here shows when we look */
 			f->flags |= F_PROBE;

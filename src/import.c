@@ -273,6 +273,8 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
 	    half->node.word != in->s->creatorid)
 		lower = true;
+	if (!shows_same(f, in)) /* of another translation, which was not contradicted */
+		lower = true;
 	if (in->peer->pf && (!half->pf || half->pf == in->peer->place))
 		lower = true;
 	if (!in->peer->pf && half->pf) {
@@ -291,13 +293,34 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	return true;
 }
 
+/* The half shows no translation where the flow has one: who knew the other half only takes it so.
+ */
+static bool is_guess(const struct flow *f, const struct incoming *in)
+{
+	const struct endpoint *end = in->tuples.end;
+	struct tuples t;
+
+	flow_tuples(f, &t);
+	return in->half == HALF_IN ? endpoint_equal(&end[ORIG_DST], &end[REPLY_SRC]) &&
+					     !endpoint_equal(&t.end[ORIG_DST], &t.end[REPLY_SRC])
+				   : endpoint_equal(&end[REPLY_DST], &end[ORIG_SRC]) &&
+					     !endpoint_equal(&t.end[REPLY_DST], &t.end[ORIG_SRC]);
+}
+
 /*
  * A flow that the kernel knows by its own packets is not contradicted by a peer. One that was found
- * at the start may be of a guess that we made before, when only one half was known.
+ * at the start may be of a guess that we made before, when only one half was known; so may be what
+ * a peer tells that has begun anew, and it hears how the flow is translated.
  */
 static bool contradicts(struct engine *e, struct flow *f, const struct incoming *in)
 {
-	if (!(f->flags & F_KERNEL) || f->flags & F_REMOTE || shows_same(f, in))
+	if (!(f->flags & F_KERNEL) || shows_same(f, in))
+		return false;
+	if (is_guess(f, in) && !half_closed(f, in->half)) {
+		sendq_pend(e, f, in->half, PEND_UPD);
+		return true;
+	}
+	if (f->flags & F_REMOTE)
 		return false;
 	return f->flags & F_LIVE || refresh_lives(e, f);
 }

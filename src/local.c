@@ -252,6 +252,35 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 	return true;
 }
 
+/*
+ * The start found an entry without translation, and a peer has told a flow with one that the kernel
+ * does not take beside it: we made the entry by guess before the start, when one half was known.
+ * True if it and its flow are gone.
+ */
+bool local_gives_way(struct engine *e, struct flow *f)
+{
+	struct flow *told = NULL;
+	struct tuples t, theirs;
+
+	flow_tuples(f, &t);
+	if (f->flags & F_LIVE || tuples_have_snat(&t) || tuples_have_dnat(&t))
+		return false;
+	while ((told = table_next_middle(&e->table, &t, told))) {
+		flow_tuples(told, &theirs);
+		if ((told->flags & (F_REMOTE | F_KERNEL)) == F_REMOTE && !told->kept &&
+		    (endpoint_equal(&theirs.end[ORIG_DST], &t.end[ORIG_DST]) ||
+		     endpoint_equal(&theirs.end[REPLY_DST], &t.end[REPLY_DST])))
+			break;
+	}
+	if (!told || refresh_lives(e, f))
+		return false;
+	commit_delete(e, f);
+	engine_forget(e, f);
+	engine_count(e, C_COMMIT_REPLACED);
+	commit_want(e, told);
+	return true;
+}
+
 /* The flow has closed, and the entry is of a connection that has not. */
 static bool has_reopened(const struct flow *f, const struct kernel_entry *k)
 {

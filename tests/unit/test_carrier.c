@@ -171,6 +171,50 @@ static void guess_is_given_up(void)
 	end();
 }
 
+/* The same, when the peer tells it before it was decided whose the entry is: never told as ours. */
+static void guess_is_not_told(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+
+	begin();
+	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+			 50);
+	n.hold_dumps = true;
+	node_restart(&n);
+	(void)node_settle(&n);
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	n.hold_dumps = false;
+	node_quiet(&n);
+	node_begin(&n);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	CHECK_EQ(node_flows(&n), 1);
+	end();
+}
+
+/* A peer's guess ends no connection that passes here, and the peer hears of the translation. */
+static void guess_of_a_peer(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	struct flow_view v;
+
+	begin();
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_tells(&pf, &n, &plain, 200); /* it has begun anew */
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	CHECK_EQ(node_flows(&n), 1);
+	CHECK(node_flow(&n, &t, &v) && v.half[1].id == 101);
+	node_run(&n, 100);
+	CHECK(node_half(&n, ACT_UPD, PF_OUT, 0) != NULL);
+	end();
+}
+
 /* A peer's UPD_C may be an old one: that packets still pass shows soon, not after half a minute. */
 static void looked_at_after_a_word(void)
 {
@@ -400,6 +444,8 @@ int main(void)
 		{"a guess is given up", guess_is_given_up},
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
+		{"a guess is not told", guess_is_not_told},
+		{"a guess of a peer", guess_of_a_peer},
 		{"a corrected bulk answer", corrected_bulk},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
