@@ -426,14 +426,16 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)
 {
-	struct flow *f = find(e, &entry->tuples);
+	struct flow *f = table_find(&e->table, &entry->tuples);
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	if (gone_meanwhile(e, &entry->tuples) && !(f && f->flags & F_KERNEL))
+		return; /* nor is it the translation of an entry that there is now */
+	if (!f)
+		f = find(e, &entry->tuples);
 	/* what was written or heard since the dump began is newer than its record */
 	if (f && e->dumping && f->flags & F_KERNEL && !!(f->flags & F_MARK) == e->mark)
-		return;
-	if (gone_meanwhile(e, &entry->tuples) && !(f && f->flags & F_KERNEL))
 		return;
 	if (f)
 		f = still_same(e, f, entry);

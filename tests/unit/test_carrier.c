@@ -294,6 +294,33 @@ static void record_of_what_is_gone(void)
 	end();
 }
 
+/* Nor does it say how the entry is translated that was made of one half meanwhile. */
+static void record_of_another_translation(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct kernel_entry old;
+	struct pf_state s;
+
+	begin();
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	old = node_entry(&n, &t)->k;
+	old.timeout = 60;
+	old.has_timeout = true;
+	n.hold_dumps = true;
+	engine_on_overrun(n.e, n.now);
+	node_run(&n, 4000);
+	delete_both(&pf, 100);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	fake_state(&pf, &n, ACT_INS, &s);
+	engine_on_dump(n.e, &old, n.now);
+	n.hold_dumps = false;
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_state(&pf, &n, ACT_INS, &s);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	end();
+}
+
 /* What rests is not told with a whole timeout, or nodes keep it alive for each other for ever. */
 static void what_rests_runs_out(void)
 {
@@ -446,6 +473,7 @@ int main(void)
 		{"a dump's record of what is gone", record_of_what_is_gone},
 		{"a guess is not told", guess_is_not_told},
 		{"a guess of a peer", guess_of_a_peer},
+		{"a record of another translation", record_of_another_translation},
 		{"a corrected bulk answer", corrected_bulk},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
