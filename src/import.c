@@ -250,6 +250,23 @@ static bool made_by_pf(const struct pf_state *s)
 	return s->rule != UINT32_MAX;
 }
 
+/*
+ * What a peer tells is refused, and it hears what we have: twice, for the first word may not change
+ * its mind, and then not again while it goes on, or two that hold on to their names, each to that
+ * of another pf, would talk for ever.
+ */
+static void tell_ours(struct engine *e, struct flow *f, const struct incoming *in)
+{
+	struct half *half = &f->half[in->half];
+
+	if (import_refused_lately(e, in->s->id, in->s->creatorid)) {
+		if (half->flags & H_CONTESTED)
+			return;
+		half->flags |= H_CONTESTED;
+	}
+	sendq_pend(e, f, in->half, PEND_UPD); /* INS would say that we carry it */
+}
+
 /* A pf holds the half under the name that it tells. */
 void import_held(const struct peer *p, struct half *half)
 {
@@ -278,7 +295,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	if (in->peer->pf && (!half->pf || half->pf == in->peer->place))
 		lower = true;
 	if (!in->peer->pf && half->pf) {
-		sendq_pend(e, f, in->half, PEND_UPD); /* INS would say that we carry it */
+		tell_ours(e, f, in);
 		return false;
 	}
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
@@ -317,7 +334,7 @@ static bool contradicts(struct engine *e, struct flow *f, const struct incoming 
 	if (!(f->flags & F_KERNEL) || shows_same(f, in))
 		return false;
 	if (is_guess(f, in) && !half_closed(f, in->half)) {
-		sendq_pend(e, f, in->half, PEND_UPD);
+		tell_ours(e, f, in);
 		return true;
 	}
 	if (f->flags & F_REMOTE)

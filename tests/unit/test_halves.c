@@ -236,6 +236,11 @@ static void a_name_that_a_pf_holds(void)
 	node_run(&n, 100);
 	CHECK(node_about(&n, ACT_UPD, 10, 0x300) != NULL);
 	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	for (int i = 0; i < 20; i++) { /* who holds on to it, too, is not told for ever */
+		tell_again(&linux_node, &t, ACT_UPD, 20, 0x100);
+		node_run(&n, 100);
+	}
+	CHECK(node_said(&n, ACT_UPD) <= 2);
 	tell_again(&b, &t, ACT_UPD, 30, 0x400); /* now it has that one */
 	CHECK_EQ(named_by(&t, 0), 0x400);
 	end();
