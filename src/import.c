@@ -450,7 +450,8 @@ static bool runs_out(struct engine *e, struct flow *f)
 {
 	int32_t left = (int32_t)(f->expires - e->ds), whole = 10 * (int32_t)commit_seconds(e, f);
 
-	return !(f->flags & F_LIVE) && left < whole / 2 && !refresh_lives(e, f);
+	/* a refresh comes when half of it has gone, sooner or later by what its way takes */
+	return !(f->flags & F_LIVE) && left < whole / 2 + 20 && !refresh_lives(e, f);
 }
 
 /* A state that is known by its name. */

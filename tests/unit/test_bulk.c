@@ -430,17 +430,19 @@ static void died_in_its_answer(void)
 /* What is about to run out is refreshed in the middle of a bulk, too. */
 static void refresh_in_a_bulk(void)
 {
-	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+	for (uint64_t after = 29500; after < 50000; after += 500) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
 
-	meet();
-	fake_tells(&pf, &n, &t, 10);
-	node_run(&n, 40000);
-	fake_bus(&pf, &n, BUS_START);
-	refresh(&t);
-	fake_bus(&pf, &n, BUS_END);
-	node_run(&n, 40000);
-	CHECK(node_entry(&n, &t) != NULL);
-	end();
+		meet();
+		fake_tells(&pf, &n, &t, 10);
+		node_run(&n, after);
+		fake_bus(&pf, &n, BUS_START);
+		refresh(&t);
+		fake_bus(&pf, &n, BUS_END);
+		node_run(&n, 40000);
+		CHECK(node_entry(&n, &t) != NULL);
+		end();
+	}
 }
 
 /* What a bulk did not mention stays. */
