@@ -155,8 +155,9 @@ struct engine {
 	void *ctx;
 	uint64_t start, now;
 	uint32_t ds;
-	uint64_t due;	 /* when engine_run() wanted to be called again */
-	uint32_t gap_ds; /* end of the last time that we stood still; 0: never */
+	uint64_t due;	    /* when engine_run() wanted to be called again */
+	uint32_t gap_ds;    /* end of the last time that we stood still; 0: never */
+	uint64_t old_until; /* events may be of the time before it */
 	uint8_t name_key[16];
 	struct table table;
 	struct wheel wheel;
@@ -233,6 +234,7 @@ static inline size_t name_slot(uint64_t id, uint32_t creatorid, size_t size)
 }
 
 /* engine.c */
+void engine_clock(struct engine *e, uint64_t now); /* the time that it is; a gap is noticed */
 void engine_count(struct engine *e, enum counter c);
 void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s);
 void engine_note(struct engine *e, const struct note *n);
@@ -274,6 +276,7 @@ void receive_clear(struct engine *e, struct flow *f);
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
+void local_ran_out(struct engine *e, struct flow *f);
 void local_note_gone(struct engine *e, const struct tuples *t);
 bool local_gives_way(struct engine *e, struct flow *f);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
@@ -324,6 +327,7 @@ uint32_t commit_seconds(const struct engine *e, const struct flow *f);
 void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
+bool refresh_after_gap(struct engine *e, struct flow *f);
 bool refresh_by_upd(const struct engine *e);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 

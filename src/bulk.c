@@ -442,7 +442,7 @@ bool bulk_walks(const struct engine *e, unsigned what)
 /* Live flows again. Their states that pf tracked strictly have grown stale: replaced once more. */
 static void retell(struct engine *e, struct flow *f)
 {
-	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED)
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED || !refresh_after_gap(e, f))
 		return;
 	if (f->flags & F_TAKEN) {
 		sendq_pend(e, f, HALF_IN, PEND_DEL | PEND_INS);

@@ -27,19 +27,25 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 	return k->has_timeout && (moved > LATER || moved < -EARLIER);
 }
 
-static size_t timeout_class(const struct kernel_entry *k)
+static size_t timeout_class(uint8_t proto, uint8_t tcp_state, bool assured)
 {
-	if (k->tuples.proto == PROTO_TCP)
-		return k->tcp_state < CT_TCP_COUNT ? k->tcp_state : 0;
-	if (proto_is_icmp(k->tuples.proto))
+	if (proto == PROTO_TCP)
+		return tcp_state < CT_TCP_COUNT ? tcp_state : 0;
+	if (proto_is_icmp(proto))
 		return CT_TCP_COUNT;
-	return CT_TCP_COUNT + (k->status & CT_STATUS_ASSURED ? 2 : 1);
+	return CT_TCP_COUNT + (assured ? 2 : 1);
+}
+
+static uint32_t *own_timeout(struct engine *e, const struct kernel_entry *k)
+{
+	return &e->own_timeout[timeout_class(k->tuples.proto, k->tcp_state,
+					     k->status & CT_STATUS_ASSURED)];
 }
 
 /* The kernel gives an entry its whole timeout when it raises an event for a packet. */
 static void learn_timeout(struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t *own = &e->own_timeout[timeout_class(k)];
+	uint32_t *own = own_timeout(e, k);
 
 	if ((k->tuples.proto == PROTO_UDP || k->tuples.proto == PROTO_TCP ||
 	     proto_is_icmp(k->tuples.proto)) &&
@@ -50,7 +56,7 @@ static void learn_timeout(struct engine *e, const struct kernel_entry *k)
 /* Time (ds) since the last packet, 0 if that cannot be told. */
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t own = e->own_timeout[timeout_class(k)];
+	uint32_t own = *own_timeout((struct engine *)(uintptr_t)e, k);
 
 	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
 }
@@ -64,6 +70,14 @@ bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
 	uint32_t age = local_age(e, k);
 
 	return e->gap_ds && age && (int32_t)(e->gap_ds - ROUNDED - (e->ds - age)) > 0;
+}
+
+/* The same of an entry that has run out: a packet of after the gap would have kept it. */
+static bool ran_out_of_gap(const struct engine *e, const struct flow *f)
+{
+	uint32_t own = e->own_timeout[timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED)];
+
+	return e->gap_ds && e->ds - e->gap_ds < 10 * own;
 }
 
 /* Takes over what the kernel says of an entry. */
@@ -229,6 +243,14 @@ void local_gone(struct engine *e, struct flow *f)
 		engine_forget(e, f);
 }
 
+/* The kernel has let it go by its timeout. */
+void local_ran_out(struct engine *e, struct flow *f)
+{
+	if (ran_out_of_gap(e, f))
+		f->flags &= (uint16_t)~F_LIVE;
+	local_gone(e, f);
+}
+
 /*
  * The kernel has a translation of a flow of which a peer told one half only: what that half does
  * not show is as the kernel says. An entry that was made of the half alone, by guess, goes, unless
@@ -378,15 +400,34 @@ static bool evicted(const struct flow *f, const struct kernel_entry *k)
 	return k->has_timeout && !half_closed(f, HALF_IN) && !f->kept;
 }
 
+/* An event that lay in its queue while we stood still: true, and the entry, if there still is one.
+ */
+static bool still_there(struct engine *e, const struct kernel_entry *entry, struct kernel_op *op)
+{
+	*op = (struct kernel_op){.verb = KERNEL_GET, .entry.tuples = entry->tuples};
+	e->ops.kernel(e->ctx, op, 1);
+	return !op->error && tuples_equal(&op->entry.tuples, &entry->tuples);
+}
+
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now)
 {
-	bool ends = event == KERNEL_DESTROY;
-	struct flow *f = ends ? table_find(&e->table, &entry->tuples) : find(e, &entry->tuples);
+	bool ends = event == KERNEL_DESTROY, old = false;
+	struct kernel_op op;
+	struct flow *f;
 
-	e->now = now;
-	e->ds = engine_ns_to_ds(e, now);
+	engine_clock(e, now);
 	engine_count(e, C_EVENTS);
+	if (!ends && caused_by_packet)
+		learn_timeout(e, entry);
+	if (!ends && e->now < e->old_until) {
+		if (!still_there(e, entry, &op))
+			return;
+		entry = &op.entry;
+		old = local_before_gap(e, entry);
+		caused_by_packet = caused_by_packet && !old;
+	}
+	f = ends ? table_find(&e->table, &entry->tuples) : find(e, &entry->tuples);
 	if (f && !ends)
 		f = still_same(e, f, entry);
 	if (ends) {
@@ -397,19 +438,17 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 		    !made_anew(e, f, entry)) {
 			if (caused_by_packet && evicted(f, entry))
 				engine_forget(e, f);
-			else
+			else if (entry->has_timeout)
 				local_gone(e, f);
+			else
+				local_ran_out(e, f);
 		}
 	} else if (f) {
 		if (!caused_by_packet && entry->status & CT_STATUS_ASSURED)
 			f->flags |= F_ASSURED; /* set by another program: no sign of a reply */
-		if (caused_by_packet)
-			learn_timeout(e, entry);
 		local_update(e, f, entry, caused_by_packet);
 	} else {
-		if (caused_by_packet)
-			learn_timeout(e, entry);
-		begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true);
+		begin(e, entry, old || (named_soon(e) && event == KERNEL_UPDATE), !old);
 	}
 }
 

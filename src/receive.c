@@ -413,8 +413,7 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	enum reason r;
 	bool appears;
 
-	e->now = now;
-	e->ds = engine_ns_to_ds(e, now);
+	engine_clock(e, now);
 	engine_count(e, C_PACKETS_IN);
 	e->counters.done[C_BYTES_IN] += len;
 	l->packets_in++;

@@ -115,7 +115,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	f->checked = e->ds;
 	f->flags &= (uint16_t)~F_PROBE;
 	if (op->error == ENOENT || (!op->error && !tuples_same(f, &k->tuples))) {
-		local_gone(e, f);
+		local_ran_out(e, f);
 		return;
 	}
 	if (op->error) {
@@ -186,11 +186,33 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	flow_tuples(f, &op.entry.tuples);
 	e->ops.kernel(e->ctx, &op, 1);
 	engine_count(e, C_PROBES);
-	if (op.error || !tuples_same(f, &op.entry.tuples) ||
+	if (op.error || !tuples_same(f, &op.entry.tuples) || local_before_gap(e, &op.entry) ||
 	    !(local_touched(e, f, &op.entry) ||
 	      (!(f->flags & F_LIVE) && refresh_own_timeout(e, f, e->ds + 10 * op.entry.timeout))))
 		return false;
 	local_update(e, f, &op.entry, !(f->flags & F_LIVE));
+	return f->flags & F_LIVE;
+}
+
+/*
+ * A live flow that was not looked at since we stood still: false if its last packet is of before.
+ * It is ours again when one passes.
+ */
+bool refresh_after_gap(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	if (!e->gap_ds || (int32_t)(e->gap_ds - f->checked) <= 0)
+		return true;
+	f->checked = e->ds;
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	if (op.error || !tuples_same(f, &op.entry.tuples)) /* an event will tell */
+		return false;
+	if (local_before_gap(e, &op.entry))
+		f->flags &= (uint16_t)~F_LIVE;
+	refresh_arm(e, f);
 	return f->flags & F_LIVE;
 }
 

@@ -460,6 +460,46 @@ static void ports_are_used_again(void)
 	}
 }
 
+/*
+ * Events that lay in their queue while we stood still are of the time before: what they say began,
+ * ended or passed here may have gone on at another node since.
+ */
+static void events_of_before(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000), gone = tuples_v4(PROTO_UDP, 11, 4000);
+	struct tuples ours = tuples_v4(PROTO_UDP, 12, 4000);
+	struct kernel_entry k, k_gone;
+	struct flow_view v;
+
+	begin();
+	node_open(&n, &ours); /* shows the kernel's timeout, too */
+	node_run(&n, 5000);
+	node_plant(&n, &t, 0, node_entry(&n, &ours)->k.status, 120);
+	node_plant(&n, &gone, 0, node_entry(&n, &ours)->k.status, 30);
+	k = node_entry(&n, &t)->k;
+	k.timeout = 120;
+	k.has_timeout = true;
+	k_gone = node_entry(&n, &gone)->k;
+	k_gone.timeout = 120;
+	k_gone.has_timeout = true;
+	node_entry(&n, &gone)->used = false;
+	node_quiet(&n);
+	n.now += 60 * S;
+	engine_on_event(n.e, KERNEL_NEW, &k, true, n.now);
+	engine_on_event(n.e, KERNEL_NEW, &k_gone, true, n.now);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK(!node_flow(&n, &gone, &v));
+	fake_bus(&pf, &n, BUS_START);
+	fake_tells(&pf, &n, &t, 100);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 10000);
+	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 100);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -474,6 +514,7 @@ int main(void)
 		{"a guess is not told", guess_is_not_told},
 		{"a guess of a peer", guess_of_a_peer},
 		{"a record of another translation", record_of_another_translation},
+		{"events of before a standstill", events_of_before},
 		{"a corrected bulk answer", corrected_bulk},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},

@@ -375,8 +375,7 @@ static void the_clock_jumps(void)
 	node_run(&n, 5000);
 	CHECK_EQ(node_flows(&n), 1);
 	CHECK(node_entry(&n, &longer) != NULL);
-	CHECK_EQ(node_said(&n, ACT_DEL_C), 2); /* of ours */
-	CHECK(!node_about(&n, ACT_DEL_C, 10, 0x100));
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0); /* ours may be carried by another since */
 	n.now += 200000 * S;
 	node_run(&n, 5000);
 	CHECK_EQ(node_flows(&n), 0);
