@@ -43,11 +43,16 @@ static bool old_news(struct engine *e, const struct peer *p, struct flow *f)
 	       f->flags & F_LIVE && refresh_lives(e, f);
 }
 
-/* We carry the flow and told so a moment ago, or are about to. */
+/*
+ * We carry the flow and told so a moment ago, or are about to: a pf that has seen more of it
+ * answers that, however long ago it did. A new flow of ours was told by an INS, which nobody
+ * answers.
+ */
 static bool lately(const struct engine *e, const struct flow *f)
 {
-	return replacing(f) ||
-	       (f->flags & F_LIVE && f->flags & F_REMOTE && e->ds - f->told < LAST_WORDS_DS);
+	bool answered = f->flags & F_REMOTE || e->ds - f->created > 2 * LAST_WORDS_DS;
+
+	return replacing(f) || (f->flags & F_LIVE && answered && e->ds - f->told < LAST_WORDS_DS);
 }
 
 static enum reason take_upd_c(struct engine *e, struct link *l, const struct peer *p,
@@ -89,7 +94,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 		else if (import_word(e, p, f, half_index(half)))
 			(void)import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
 		/* a pf that answers our refresh with numbers has not got the sloppy state */
-		if (lately(e, f) && numbers && !before && !(half->flags & (H_SLOPPY | H_RAW))) {
+		if (lately(e, f) && f->flags & F_REMOTE && numbers && !before &&
+		    !(half->flags & (H_SLOPPY | H_RAW))) {
 			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
 			f->flags |= F_TAKEN;
 		}

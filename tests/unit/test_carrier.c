@@ -271,6 +271,31 @@ static void corrected_bulk(void)
 	}
 }
 
+/* Nor is what it answers to a refresh. */
+static void corrected_refresh(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	for (int i = 0; i < 600 && !node_said(&n, ACT_UPD_C); i++) {
+		node_run(&n, 100);
+		CHECK(node_packet(&n, &t, true));
+	}
+	if (!CHECK(node_said(&n, ACT_UPD_C)) || !CHECK(node_flow(&n, &t, &v)))
+		return;
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = v.half[0].creatorid;
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	node_run(&n, 1100); /* what it says by itself counts */
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	end();
+}
+
 /* A record of a dump that is older than the end of its entry is none. */
 static void record_of_what_is_gone(void)
 {
@@ -516,6 +541,7 @@ int main(void)
 		{"a record of another translation", record_of_another_translation},
 		{"events of before a standstill", events_of_before},
 		{"a corrected bulk answer", corrected_bulk},
+		{"a corrected refresh", corrected_refresh},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
 		{"we stood still", stood_still},
