@@ -301,7 +301,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
-			sendq_pend(e, f, in->half, PEND_INS);
+			sendq_pend(e, f, in->half, PEND_UPD); /* INS would say more */
 		return false;
 	}
 	sendq_drop_half(e, f, in->half);

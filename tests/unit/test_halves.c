@@ -193,6 +193,7 @@ static void two_creators(void)
 	tell(&b, &t, PF_IN, 10);
 	CHECK_EQ(node_refused(&n, R_OTHER_NAME), 1);
 	CHECK_EQ(named_by(&t, 0), 0x100);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
 	tell(&b, &t, PF_IN, 10);
 	CHECK_EQ(named_by(&t, 0), 0x300);
 	CHECK_EQ(node_flows(&n), 1);
@@ -200,6 +201,27 @@ static void two_creators(void)
 	/* the name that lost is unknown: its deletion ends nothing */
 	fake_id(&a, &n, ACT_DEL_C, 20, a.hostid);
 	CHECK_EQ(node_count(&n), 1);
+	end();
+}
+
+/* Who holds on to its name does not say by that that it carries the flow. */
+static void our_name_is_lower(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_init(&b, DIALECT_OPENBSD, 3, 0x300);
+	s = fake_half(&b, &t, PF_IN, 10);
+	s.rule = UINT32_MAX;
+	fake_state(&b, &n, ACT_UPD, &s);
+	node_run(&n, 100);
+	CHECK_EQ(named_by(&t, 0), 0x200);
+	CHECK_EQ(node_said(&n, ACT_UPD), 1);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
 	end();
 }
 
@@ -422,6 +444,7 @@ int main(void)
 		{"translations contradict", translations_contradict},
 		{"two creators", two_creators},
 		{"a name that a pf holds", a_name_that_a_pf_holds},
+		{"our name is lower", our_name_is_lower},
 		{"a half of each", a_half_of_each},
 		{"a local flow of the same key", a_local_flow_of_the_same_key},
 		{"one reply tuple", one_reply_tuple},
