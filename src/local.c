@@ -140,6 +140,7 @@ void local_take_over(struct engine *e, struct flow *f)
 	f->half[HALF_IN].carrier = f->half[HALF_OUT].carrier = 0;
 	f->again = 1;
 	f->told = e->ds; /* in a moment */
+	f->checked = e->ds;
 	if (f->flags & F_REMOTE) {
 		engine_count(e, C_TAKEN_OVER);
 		engine_note_flow(e, NOTE_TAKEN_OVER, f);
@@ -277,13 +278,17 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 /*
  * The start found an entry without translation, and a peer has told a flow with one that the kernel
  * does not take beside it: we made the entry by guess before the start, when one half was known.
- * True if it and its flow are gone.
+ * True if it and its flow are gone; so is the flow of an entry that had to make room for the other.
  */
 bool local_gives_way(struct engine *e, struct flow *f)
 {
 	struct flow *told = NULL;
 	struct tuples t, theirs;
 
+	if (!(f->flags & (F_KERNEL | F_LIVE))) {
+		engine_forget(e, f);
+		return true;
+	}
 	flow_tuples(f, &t);
 	if (f->flags & F_LIVE || tuples_have_snat(&t) || tuples_have_dnat(&t))
 		return false;

@@ -194,6 +194,33 @@ static void guess_is_not_told(void)
 	end();
 }
 
+/* Nor when the dump has read it by then, and it has made room for the peer's at once. */
+static void guess_that_made_room(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	struct pf_state s;
+
+	begin();
+	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+			 50);
+	n.hold_dumps = true;
+	node_restart(&n);
+	(void)node_settle(&n);
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	n.hold_dumps = false;
+	node_run(&n, 200);
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	node_quiet(&n);
+	node_begin(&n);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK_EQ(node_flows(&n), 1);
+	end();
+}
+
 /* A peer's guess ends no connection that passes here, and the peer hears of the translation. */
 static void guess_of_a_peer(void)
 {
@@ -537,6 +564,7 @@ int main(void)
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
 		{"a guess is not told", guess_is_not_told},
+		{"a guess that made room", guess_that_made_room},
 		{"a guess of a peer", guess_of_a_peer},
 		{"a record of another translation", record_of_another_translation},
 		{"events of before a standstill", events_of_before},
