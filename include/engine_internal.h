@@ -328,6 +328,7 @@ void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
 bool refresh_after_gap(struct engine *e, struct flow *f);
+bool refresh_last_word(struct engine *e, struct flow *f);
 bool refresh_by_upd(const struct engine *e);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 

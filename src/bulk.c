@@ -457,9 +457,10 @@ static void retell(struct engine *e, struct flow *f)
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 		refresh_arm(e, f);
-	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0) {
-		/* that we took it over: who was away has not heard it, and nobody has spoken since
-		 */
+	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0 &&
+		   refresh_last_word(e, f)) {
+		/* that we took it over: who was away has not heard it, and nobody has spoken since.
+		 * Two that claim it at each such walk would not believe each other */
 		sendq_pend_told(e, f, PEND_UPD_C);
 	}
 }

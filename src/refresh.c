@@ -105,6 +105,16 @@ static bool deleted(const struct flow *f)
 	       !(f->flags & (F_LIVE | F_UNDECIDED));
 }
 
+/* A peer has spoken since the last packet here; where its time cannot be told, since we looked. */
+static bool spoken_since(const struct engine *e, const struct flow *f, const struct kernel_entry *k)
+{
+	uint32_t age = local_age(e, k);
+
+	if (age)
+		return (int32_t)(f->heard - (e->ds - age)) > SLACK;
+	return (int32_t)(f->heard - f->checked) > SLACK && !local_touched(e, f, k);
+}
+
 /* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
@@ -123,8 +133,8 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 		return;
 	}
 	traffic = local_touched(e, f, k);
-	if (age && !(f->flags & F_LIVE) && (int32_t)(f->heard - (e->ds - age)) > SLACK)
-		traffic = false; /* a peer has spoken since the last packet */
+	if (!(f->flags & F_LIVE) && spoken_since(e, f, k))
+		traffic = false;
 	if (local_before_gap(e, k)) {
 		traffic = false; /* it is ours again when a packet passes */
 		f->flags &= (uint16_t)~F_LIVE;
@@ -214,6 +224,17 @@ bool refresh_after_gap(struct engine *e, struct flow *f)
 		f->flags &= (uint16_t)~F_LIVE;
 	refresh_arm(e, f);
 	return f->flags & F_LIVE;
+}
+
+/* Nobody has spoken of the flow since its last packet here. */
+bool refresh_last_word(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	return !op.error && tuples_same(f, &op.entry.tuples) && !spoken_since(e, f, &op.entry);
 }
 
 /* Without a kernel entry: expired, or to be tried again. */
