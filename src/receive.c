@@ -34,12 +34,14 @@ static bool just_now(const struct engine *e, uint64_t at)
 
 /*
  * Who stood still for a while tells of the time before in its first words; and what a bulk answer
- * of ours tells, a pf that has seen more of it corrects, however long ago that was. Neither counts
- * if traffic passes here.
+ * of ours tells, a pf that has seen more of it corrects by its numbers, however long ago that was.
+ * Neither counts if traffic passes here. A Linux node that says after a bulk answer that it carries
+ * the flow is believed.
  */
-static bool old_news(struct engine *e, const struct peer *p, struct flow *f)
+static bool old_news(struct engine *e, const struct peer *p, struct flow *f, bool numbers)
 {
-	return (just_now(e, p->returned) || just_now(e, e->link[p->link].answered_at)) &&
+	return (just_now(e, p->returned) ||
+		(numbers && just_now(e, e->link[p->link].answered_at))) &&
 	       f->flags & F_LIVE && refresh_lives(e, f);
 }
 
@@ -87,7 +89,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
 		 * really carries the flow; a Linux says it once, without numbers */
-		if (old_news(e, p, f))
+		if (old_news(e, p, f, numbers))
 			return R_NONE;
 		if (lately(e, f) && (numbers || before))
 			f->heard = e->ds;

@@ -298,6 +298,30 @@ static void corrected_bulk(void)
 	}
 }
 
+/* Two Linux nodes that have the flow: who says it after a bulk update carries it. */
+static void claimed_behind_a_bulk(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 20000);
+	CHECK(node_packet(&n, &t, true));
+	if (!CHECK(node_flow(&n, &t, &v)) || !CHECK(v.live))
+		return;
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 20);
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = v.half[0].creatorid;
+	s.src = (struct pf_peer){.seqlo = 1, .state = PF_TCP_ESTABLISHED};
+	s.dst = s.src;
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	end();
+}
+
 /* Nor is what it answers to a refresh. */
 static void corrected_refresh(void)
 {
@@ -569,6 +593,7 @@ int main(void)
 		{"a record of another translation", record_of_another_translation},
 		{"events of before a standstill", events_of_before},
 		{"a corrected bulk answer", corrected_bulk},
+		{"claimed behind a bulk update", claimed_behind_a_bulk},
 		{"a corrected refresh", corrected_refresh},
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
