@@ -131,6 +131,7 @@ struct peer {
 	uint32_t held;	    /* flows that count for it */
 	uint64_t answered;  /* last answer to a question of ours; 0: never */
 	uint64_t deaf;	    /* asked since then in vain; 0: it is not */
+	bool answers;	    /* its last word of a bulk update was a START */
 	bool clash;	    /* it goes by our hostid */
 	bool pf;	    /* it has told a state that it made itself: no Linux */
 };

@@ -16,6 +16,7 @@ enum {
 	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
 	SPARE_STATES = 20, /* beyond those that are known when a bulk comes */
+	TAIL_MS = 1500,	   /* until the answer that is asked for during another has begun */
 	PAUSE_S = 2,	   /* within an answer: its end was lost, for that of another */
 	RECEIVE_S = 10,	   /* without a word in a bulk: its end was lost */
 	SLOWEST_MS = 100,  /* between two packets of a bulk on the whole; OpenBSD: 20 */
@@ -192,11 +193,15 @@ static bool answered(const struct engine *e, const struct link *l)
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)
 {
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
+	/* states and an END without a START: perhaps of an answer that began before we asked, and
+	 * ours comes a second later */
+	bool tail = m->status == BUS_END && !p->answers && p->received;
 
 	(void)peer_hostid(e, p, m->creatorid);
 	p->clash = m->creatorid == e->config.hostid;
 	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
 	p->answers_from = e->now;
+	p->answers = m->status == BUS_START;
 	p->received = 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
@@ -206,6 +211,8 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	if (m->status == BUS_END) {
 		if (answered(e, l))
 			bulk_over(e, l, true);
+		if (tail && e->undecided)
+			e->decide_at = e->now + TAIL_MS * NS_PER_MS;
 		return;
 	}
 	l->bulk = BULK_RECEIVING;

@@ -214,6 +214,35 @@ static void long_bulk(void)
 	end();
 }
 
+/* The end of an answer that began before we asked: names are waited for a little longer. */
+static void tail_of_a_bulk(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1), other = tuples_v4(PROTO_UDP, 11, 1);
+	struct msg_bus end_of_it = {.creatorid = PEERS, .status = BUS_END};
+	struct pf_state s;
+
+	node_start(&n, &c, 2, 1000 * S);
+	(void)node_plant(&n, &t, 0, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, 50);
+	node_run(&n, 1900);
+	fake_init(&pf, DIALECT_FREEBSD_13, 1, PEERS);
+	s = fake_half(&pf, &other, PF_IN, 100);
+	fake_begin(&pf);
+	(void)builder_add_state(&pf.b, ACT_UPD, &s);
+	(void)builder_add_bus(&pf.b, &end_of_it);
+	fake_end(&pf, &n);
+	node_run(&n, 1000);
+	fake_bus(&pf, &n, BUS_START);
+	s = fake_half(&pf, &t, PF_IN, 102);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	s = fake_half(&pf, &t, PF_OUT, 103);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 2000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	end();
+}
+
 static void a_peer_appears(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
@@ -489,6 +518,7 @@ int main(void)
 		{"nobody answers", no_answer},
 		{"silence behind START", silence_after_start},
 		{"a long bulk", long_bulk},
+		{"the tail of a bulk", tail_of_a_bulk},
 		{"a peer appears", a_peer_appears},
 		{"only halves are seen", halves_only},
 		{"an empty table is answered", empty_table},
