@@ -94,7 +94,7 @@ struct link {
 
 enum { GONE_MAX = 1024 };
 
-enum { REFUSED_MAX = 4096, REFUSED_DS = 600 };
+enum { REFUSED_MAX = 4096, REFUSED_DS = 600, REFUSED_PF_DS = 100 };
 
 /* The name of a state that was not taken, and when. */
 struct refused {
@@ -269,7 +269,7 @@ int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 void import_held(const struct peer *p, struct half *half);
 bool import_made_up(const struct pf_peer *p);
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
+bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid);
 
 /* receive.c */
 void receive_clear(struct engine *e, struct flow *f);

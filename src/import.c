@@ -259,7 +259,7 @@ static void tell_ours(struct engine *e, struct flow *f, const struct incoming *i
 {
 	struct half *half = &f->half[in->half];
 
-	if (import_refused_lately(e, in->s->id, in->s->creatorid)) {
+	if (import_refused_lately(e, in->peer, in->s->id, in->s->creatorid)) {
 		if (half->flags & H_CONTESTED)
 			return;
 		half->flags |= H_CONTESTED;
@@ -602,13 +602,15 @@ static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t crea
 
 /*
  * The state was refused a short while ago: asking for it again at each of its updates would never
- * end (an UPD_C each second, answered by UPD_REQ, answered by UPD).
+ * end (an UPD_C each second, answered by UPD_REQ, answered by UPD). A pf is asked sooner: what was
+ * refused of another may be the name that the pf has now, and it holds on to it.
  */
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid)
+bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid)
 {
 	const struct refused *r = refused_slot(e, id, creatorid);
 
-	return r->id == id && r->creatorid == creatorid && e->ds - r->ds < REFUSED_DS;
+	return r->id == id && r->creatorid == creatorid &&
+	       e->ds - r->ds < (p->pf ? REFUSED_PF_DS : REFUSED_DS);
 }
 
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,

@@ -241,6 +241,7 @@ static void a_name_that_a_pf_holds(void)
 {
 	struct tuples own = tuples_v4(PROTO_UDP, 11, 2), t = tuples_v4(PROTO_UDP, 10, 1);
 	struct fake linux_node;
+	struct pf_state s;
 
 	begin();
 	fake_init(&linux_node, DIALECT_OPENBSD, 4, 0x100);
@@ -263,7 +264,16 @@ static void a_name_that_a_pf_holds(void)
 		node_run(&n, 100);
 	}
 	CHECK(node_said(&n, ACT_UPD) <= 2);
-	tell_again(&b, &t, ACT_UPD, 30, 0x400); /* now it has that one */
+	/* now it has that one, of which a Linux node has told before */
+	tell_again(&linux_node, &t, ACT_UPD, 30, 0x400);
+	CHECK_EQ(named_by(&t, 0), 0x300);
+	node_run(&n, 11000);
+	node_quiet(&n);
+	s = fake_half(&b, &t, PF_IN, 30);
+	s.creatorid = 0x400;
+	fake_upd_c(&b, &n, &s);
+	CHECK(node_about(&n, ACT_UPD_REQ, 30, 0x400) != NULL);
+	tell_again(&b, &t, ACT_UPD, 30, 0x400);
 	CHECK_EQ(named_by(&t, 0), 0x400);
 	end();
 }
