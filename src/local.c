@@ -128,14 +128,28 @@ static bool raise(struct engine *e, struct flow *f)
 	return announce_merge(f, &p);
 }
 
+/* No Linux node hears us: UPD_C is what says to one that we carry a flow. */
+static bool only_pf(const struct engine *e)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers)
+		if (!container_of(n, struct peer, node)->pf)
+			return false;
+	return true;
+}
+
 /*
  * The traffic of a flow begins to pass here. What peers hold of a TCP flow as strictly tracked
  * state grows stale with every byte, and no update can mend that: its states are deleted and
  * inserted again under their names, sloppy (verified on FreeBSD and OpenBSD; echoing the last
- * numbers is deadly). Numbers that pf told are worthless from now on.
+ * numbers is deadly). Numbers that pf told are worthless from now on. Of the rest an older FreeBSD
+ * is told by UPD: see refresh_by_upd().
  */
 void local_take_over(struct engine *e, struct flow *f)
 {
+	unsigned update = refresh_by_upd(e) && only_pf(e) ? PEND_UPD : PEND_UPD_C;
+
 	f->flags |= F_LIVE;
 	f->half[HALF_IN].carrier = f->half[HALF_OUT].carrier = 0;
 	f->again = 1;
@@ -152,7 +166,7 @@ void local_take_over(struct engine *e, struct flow *f)
 			continue;
 		half->flags &= (uint8_t)~H_NUMBERS;
 		if (f->proto != PROTO_TCP || half->flags & H_SLOPPY) {
-			sendq_pend(e, f, h, half->flags & H_TOLD ? PEND_UPD_C : PEND_INS);
+			sendq_pend(e, f, h, half->flags & H_TOLD ? update : PEND_INS);
 			continue;
 		}
 		for (int i = 0; i < 2; i++)
