@@ -34,14 +34,14 @@ static bool just_now(const struct engine *e, uint64_t at)
 
 /*
  * Who stood still for a while tells of the time before in its first words; and what a bulk answer
- * of ours tells, a pf that has seen more of it corrects by its numbers, however long ago that was.
+ * of ours tells, a pf that has seen more of it corrects, however long ago that was.
  * Neither counts if traffic passes here. A Linux node that says after a bulk answer that it carries
  * the flow is believed.
  */
-static bool old_news(struct engine *e, const struct peer *p, struct flow *f, bool numbers)
+static bool old_news(struct engine *e, const struct peer *p, struct flow *f, bool repeats)
 {
 	return (just_now(e, p->returned) ||
-		(numbers && just_now(e, e->link[p->link].answered_at))) &&
+		(repeats && just_now(e, e->link[p->link].answered_at))) &&
 	       f->flags & F_LIVE && refresh_lives(e, f);
 }
 
@@ -64,7 +64,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	uint8_t timeouts = d ? d->timeouts : dialect_get(DIALECT_FREEBSD_15)->timeouts;
 	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
-	bool before, numbers; /* it spoke just before we did; it follows the sequence */
+	/* it spoke just before we did; it follows the sequence; it says so again if it is so */
+	bool before, numbers, repeats;
 	struct flow *f;
 	int stale;
 
@@ -81,6 +82,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	import_held(p, half);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
 	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
+	repeats = p->pf || numbers;
 	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
 	if (stale) {
 		sendq_pend(e, f, half_index(half), PEND_UPD_C);
@@ -89,9 +91,9 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
 		 * really carries the flow; a Linux says it once, without numbers */
-		if (old_news(e, p, f, numbers))
+		if (old_news(e, p, f, repeats))
 			return R_NONE;
-		if (lately(e, f) && (numbers || before))
+		if (lately(e, f) && (repeats || before))
 			f->heard = e->ds;
 		else if (import_word(e, p, f, half_index(half)))
 			(void)import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout);
