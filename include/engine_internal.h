@@ -6,6 +6,7 @@
  *	local.c     events and dumps of our own kernel
  *	receive.c   packets of peers
  *	import.c    states that peers tell, into the table
+ *	sides.c     both sides of them, merged
  *	announce.c  what is told of a flow, and whether
  *	defer.c     first packets that wait until a peer has the state
  *	sendq.c     what waits to be told, and the packets it leaves in
@@ -95,6 +96,7 @@ struct link {
 	bool wide, wide_heard; /* asked for many states in this round; they came */
 	unsigned narrow;       /* times in a row that they did not and a single one did */
 	struct bulk_answer answer;
+	uint64_t answered_at;	       /* the last portion of one, 0: never */
 	struct bucket answers, states; /* bulk answers, and states that were asked for */
 	struct bucket greetings;       /* requests to peers that appear while one is under way */
 	struct ids acks, requests;
@@ -104,7 +106,7 @@ struct link {
 
 enum { GONE_MAX = 1024 };
 
-enum { REFUSED_MAX = 4096, REFUSED_DS = 600 };
+enum { REFUSED_MAX = 4096, REFUSED_DS = 600, REFUSED_PF_DS = 100 };
 
 /* The name of a state that was not taken, and when. */
 struct refused {
@@ -144,7 +146,7 @@ struct peer {
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */
 	uint64_t gone_after;			  /* after a silence of this long it appears anew */
 	uint64_t look_at, look_after, look_every; /* look_at 0: nothing to look for */
-	uint64_t answers_until;			  /* a bulk update, to us or to another */
+	uint64_t answers_from, answers_until;	  /* a bulk update, to us or to another */
 	size_t received;    /* sections of states since its last START or END */
 	struct bucket rate; /* import.max-rate */
 	uint64_t wanted_at; /* when it last told a flow that was new */
@@ -152,7 +154,9 @@ struct peer {
 	uint32_t held;	    /* flows that count for it */
 	uint64_t answered;  /* last answer to a question of ours; 0: never */
 	uint64_t deaf;	    /* asked since then in vain; 0: it is not */
+	bool answers;	    /* its last word of a bulk update was a START */
 	bool clash;	    /* it goes by our hostid */
+	bool pf;	    /* it has told a state that it made itself: no Linux */
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -193,8 +197,9 @@ struct engine {
 	void *ctx;
 	uint64_t start, now;
 	uint32_t ds;
-	uint64_t due;	 /* when engine_run() wanted to be called again */
-	uint32_t gap_ds; /* end of the last time that we stood still; 0: never */
+	uint64_t due;	    /* when engine_run() wanted to be called again */
+	uint32_t gap_ds;    /* end of the last time that we stood still; 0: never */
+	uint64_t old_until; /* events may be of the time before it */
 	uint8_t name_key[16];
 	struct table table;
 	struct wheel wheel;
@@ -278,6 +283,7 @@ static inline size_t name_slot(uint64_t id, uint32_t creatorid, size_t size)
 }
 
 /* engine.c */
+void engine_clock(struct engine *e, uint64_t now); /* the time that it is; a gap is noticed */
 void engine_count(struct engine *e, enum counter c);
 void engine_refuse(struct engine *e, enum reason r, struct peer *p, const struct pf_state *s);
 void engine_note(struct engine *e, const struct note *n);
@@ -309,11 +315,15 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 			 enum pf_layout layout, bool ins);
 enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
 			 uint8_t timeout);
-int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
-		 const struct pf_peer *dst, uint8_t timeout, bool *news);
-void import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
-bool import_made_up(const struct pf_peer *p);
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid);
+bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
+void import_held(const struct peer *p, struct half *half);
+bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid);
+
+/* sides.c */
+bool sides_made_up(const struct pf_peer *p);
+void sides_take(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p);
+int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
+		const struct pf_peer *dst, uint8_t timeout, bool *news);
 
 /* receive.c */
 void receive_clear(struct engine *e, struct flow *f);
@@ -322,7 +332,9 @@ void receive_clear(struct engine *e, struct flow *f);
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);
 void local_gone(struct engine *e, struct flow *f);
 struct flow *local_begin_held(struct engine *e, const struct kernel_entry *k);
+void local_ran_out(struct engine *e, struct flow *f);
 void local_note_gone(struct engine *e, const struct tuples *t);
+bool local_gives_way(struct engine *e, struct flow *f);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k);
@@ -398,6 +410,8 @@ void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
 bool refresh_claims(struct engine *e, struct flow *f);
+bool refresh_after_gap(struct engine *e, struct flow *f);
+bool refresh_last_word(struct engine *e, struct flow *f);
 bool refresh_by_upd(const struct engine *e);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 

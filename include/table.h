@@ -104,6 +104,7 @@ struct flow {
 	uint8_t links[2];    /* by half: bits of those on which peers have it */
 	uint8_t replaced[2]; /* by half: when it was last deleted to be inserted again: see relay.c
 			      */
+	uint8_t pf[2];	     /* by half: place of the pf that has it under this name; 0: none */
 	uint8_t ends[];	     /* four times address and port, network order */
 };
 

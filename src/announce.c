@@ -346,7 +346,9 @@ static uint32_t seconds_left(const struct engine *e, const struct flow *f, const
 
 	if (usual < whole)
 		whole = usual;
-	return left > 0 && (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;
+	if (left <= 0) /* it runs out just now */
+		return 1;
+	return (uint32_t)left < 10 * whole ? (uint32_t)(left + 9) / 10 : 0;
 }
 
 /* A state that Linux does not carry: as it was told, with what was told of it since. */

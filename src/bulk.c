@@ -16,8 +16,10 @@ enum {
 	PACKETS_STEP = 25, /* packets of a portion at most: 500 in 100 ms */
 
 	SPARE_STATES = 20, /* beyond those that are known when a bulk comes */
+	TAIL_MS = 1500,	   /* until the answer that is asked for during another has begun */
 	PAUSE_S = 2,	   /* within an answer: its end was lost, for that of another */
 	RECEIVE_S = 10,	   /* without a word in a bulk: its end was lost */
+	SLOWEST_MS = 100,  /* between two packets of a bulk on the whole; OpenBSD: 20 */
 	RETRY_S = 60, /* after a request that failed, while peers are heard; then ever longer */
 	RETRY_MAX_S = 3600,
 	RETRY_TRIES = 3,
@@ -201,10 +203,15 @@ static bool answered(const struct engine *e, const struct link *l)
 void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const struct msg_bus *m)
 {
 	bool late = l->bulk == BULK_IDLE && l->bulk_failed && m->status == BUS_END;
+	/* states and an END without a START: perhaps of an answer that began before we asked, and
+	 * ours comes a second later */
+	bool tail = m->status == BUS_END && !p->answers && p->received;
 
 	(void)peer_hostid(e, p, m->creatorid);
 	p->clash = m->creatorid == e->config.hostid;
 	p->answers_until = m->status == BUS_START ? e->now + PAUSE_S * NS_PER_S : 0;
+	p->answers_from = e->now;
+	p->answers = m->status == BUS_START;
 	p->received = 0;
 	if ((l->bulk == BULK_IDLE && !late) || (m->status != BUS_START && m->status != BUS_END)) {
 		e->counters.refused[R_BUS_IGNORED]++;
@@ -214,6 +221,8 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 	if (m->status == BUS_END) {
 		if (answered(e, l))
 			bulk_over(e, l, true);
+		if (tail && e->undecided)
+			e->decide_at = e->now + TAIL_MS * NS_PER_MS;
 		return;
 	}
 	l->bulk = BULK_RECEIVING;
@@ -222,11 +231,15 @@ void bulk_on_status(struct engine *e, struct link *l, struct peer *p, const stru
 
 /*
  * States come in: the bulk goes on, however long it takes (OpenBSD: 250 states a second). But older
- * FreeBSDs are refreshed by UPD, too, and more states than there are do not belong to it.
+ * FreeBSDs are refreshed by UPD, too, and single states are asked for: more than there are do not
+ * belong to it, nor what comes slower than anybody answers. Who died in its answer, and is back and
+ * refreshed, would else go on with it for minutes.
  */
 void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 {
-	if (p->received++ >= 2 * e->table.flows + SPARE_STATES)
+	uint64_t most = RECEIVE_S * NS_PER_S + p->received * (SLOWEST_MS * NS_PER_MS);
+
+	if (p->received++ >= 2 * e->table.flows + SPARE_STATES || e->now - p->answers_from > most)
 		return;
 	if (e->now < p->answers_until)
 		p->answers_until = e->now + PAUSE_S * NS_PER_S;
@@ -346,6 +359,13 @@ static size_t portion_flows(const struct link *l, const struct dialect *d)
 	return states < 2 ? 1 : states / 2;
 }
 
+/* Its entry has run out here, which no event has told yet, and no packet gave it more time. */
+static bool has_run_out(struct engine *e, struct flow *f)
+{
+	return (f->flags & (F_LIVE | F_KERNEL)) == F_KERNEL && (int32_t)(f->expires - e->ds) <= 0 &&
+	       !refresh_lives(e, f);
+}
+
 static void answer_run(struct engine *e, struct link *l)
 {
 	struct bulk_answer *a = &l->answer;
@@ -372,7 +392,8 @@ static void answer_run(struct engine *e, struct link *l)
 			last = true;
 			break;
 		}
-		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT)
+		if ((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT &&
+		    !has_run_out(e, f))
 			flow[n++] = f;
 	}
 	for (int d = 0; d < DIALECT_COUNT; d++) {
@@ -390,6 +411,7 @@ static void answer_run(struct engine *e, struct link *l)
 	}
 	e->ops.flush_packets(e->ctx);
 	a->started = true;
+	l->answered_at = e->now;
 	a->next_at = e->now + STEP_MS * NS_PER_MS;
 	if (!last)
 		return;
@@ -437,7 +459,7 @@ bool bulk_walks(const struct engine *e, unsigned what)
 /* Live flows again. Their states that pf tracked strictly have grown stale: replaced once more. */
 static void retell(struct engine *e, struct flow *f)
 {
-	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED)
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED || !refresh_after_gap(e, f))
 		return;
 	if (f->flags & F_TAKEN) {
 		for (int h = HALF_IN; h <= HALF_OUT; h++) /* one that rewrites must stay strict */
@@ -453,9 +475,10 @@ static void retell(struct engine *e, struct flow *f)
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 		refresh_arm(e, f);
-	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0) {
-		/* that we took it over: who was away has not heard it, and nobody has spoken since
-		 */
+	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0 &&
+		   refresh_last_word(e, f)) {
+		/* that we took it over: who was away has not heard it, and nobody has spoken since.
+		 * Two that claim it at each such walk would not believe each other */
 		sendq_pend_told(e, f, PEND_UPD_C);
 	}
 }
@@ -473,6 +496,8 @@ static void walk_flow(struct engine *e, struct flow *f)
 			return;
 	}
 	if (e->walk & WALK_ANNOUNCE && f->flags & F_UNDECIDED) {
+		if (local_gives_way(e, f))
+			return;
 		f->flags &= (uint16_t)~F_UNDECIDED;
 		if (!(f->flags & F_LIVE)) /* whether its traffic passes here shows when we look */
 			f->flags |= F_PROBE;

@@ -16,6 +16,7 @@ enum {
 	ROUTES_MS = 200,    /* changes of routes come together */
 	ROUTES_AGAIN_S = 2, /* and for ever where they are learned: ever more seldom looked at */
 	ROUTES_AGAIN_MAX_S = 64,
+	OLD_MS = 1000, /* in which what the kernel told meanwhile is read */
 };
 
 /* ---- small things ---------------------------------------------------------------------- */
@@ -340,15 +341,31 @@ static void dump_run(struct engine *e)
 	e->ops.dump(e->ctx);
 }
 
-/* Have we stood still, as a machine does that is suspended? After long nobody was heard. */
+/*
+ * Have we stood still, as a machine does that is suspended? What the kernel tells first is of the
+ * time before, and what it shows to be new may have a name at the peers by now, as at the start.
+ * After long nobody was heard.
+ */
 static void after_gap(struct engine *e)
 {
 	uint64_t gap = e->now > e->due ? e->now - e->due : 0;
 
-	if (gap > GAP_S * NS_PER_S)
-		e->gap_ds = e->ds;
+	if (gap <= GAP_S * NS_PER_S)
+		return;
+	e->gap_ds = e->ds;
+	e->due = e->now;
+	e->old_until = e->now + OLD_MS * NS_PER_MS;
+	e->undecided = true;
+	e->decide_at = e->now + DECIDE_S * NS_PER_S;
 	for (size_t i = 0; gap > MISSED_S * NS_PER_S && i < e->links; i++)
 		bulk_ask(e, &e->link[i], false);
+}
+
+void engine_clock(struct engine *e, uint64_t now)
+{
+	e->now = now;
+	e->ds = engine_ns_to_ds(e, now);
+	after_gap(e);
 }
 
 static void routes_run(struct engine *e)
@@ -368,9 +385,7 @@ uint64_t engine_run(struct engine *e, uint64_t now)
 	uint64_t next = NEVER;
 	uint32_t tick;
 
-	e->now = now;
-	e->ds = engine_ns_to_ds(e, now);
-	after_gap(e);
+	engine_clock(e, now);
 	dump_run(e);
 	refresh_run(e);
 	routes_run(e);

@@ -9,130 +9,6 @@
 #include "engine_internal.h"
 #include "xlat.h"
 
-/* ---- sides of a state ------------------------------------------------------------------ */
-
-/*
- * The numbers that we tell ourselves for a state whose sequence nobody knows, or pf is to learn:
- * nothing to remember.
- */
-bool import_made_up(const struct pf_peer *p)
-{
-	return p->seqlo <= 1 && p->seqhi <= 1 && p->max_win <= 1 && !p->mss && !p->seqdiff;
-}
-
-static void known_side(const struct flow *f, int h, int side, struct pf_peer *p)
-{
-	*p = (struct pf_peer){0};
-	if (f->half[h].flags & H_NUMBERS)
-		*p = f->extra->num[h][side];
-	/* a TCP state that is neither sloppy nor numbered was told as 0:0 for pf to learn: whatever
-	 * pf says of it is news */
-	if (f->proto != PROTO_TCP || f->half[h].flags & (H_SLOPPY | H_NUMBERS) ||
-	    f->pend >> 4 * h & PEND_INS)
-		p->state = f->half[h].state[side];
-}
-
-static void take_scrub(struct pf_peer *to, const struct pf_peer *from)
-{
-	to->scrub_flags = from->scrub_flags;
-	to->scrub_ttl = from->scrub_ttl;
-	to->scrub_flag = from->scrub_flag;
-	to->ts_mod = from->ts_mod;
-}
-
-static void take_side(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p)
-{
-	struct half *half = &f->half[h];
-	struct pf_peer known;
-
-	half->state[side] = p->state;
-	/* our sloppy state was lost, or replaced: this one follows the sequence */
-	if (f->proto == PROTO_TCP && !import_made_up(p) && !(half->flags & H_NUMBERS))
-		half->flags &= (uint8_t)~H_SLOPPY;
-	if (f->proto != PROTO_TCP || (f->flags & F_LIVE && !(half->flags & H_RAW)) ||
-	    (import_made_up(p) && !(half->flags & H_NUMBERS)))
-		return;
-	if (!flow_extra(f)) {
-		e->counters.refused[R_NO_MEMORY]++;
-		return;
-	}
-	if (!(half->flags & H_NUMBERS)) {
-		memset(f->extra->num[h], 0, sizeof(f->extra->num[h]));
-		half->flags |= H_NUMBERS;
-	}
-	known = f->extra->num[h][side];
-	f->extra->num[h][side] = *p;
-	if (!p->scrub_flag) /* as pf: only what is flagged replaces what is known */
-		take_scrub(&f->extra->num[h][side], &known);
-}
-
-/*
- * A state that is told without numbers is not checked where it is: those that were known are of a
- * time before it was replaced, and go. They would come back as a correction, half of them with
- * every later word, and be taken for those of a state that is.
- */
-static void forget_numbers(struct half *half, const struct pf_peer *src, const struct pf_peer *dst)
-{
-	if (!(half->flags & H_NUMBERS) || half->flags & H_RAW || !import_made_up(src) ||
-	    !import_made_up(dst) || src->state < PF_TCP_ESTABLISHED ||
-	    dst->state < PF_TCP_ESTABLISHED || src->state < half->state[0] ||
-	    dst->state < half->state[1])
-		return;
-	half->flags = (uint8_t)((half->flags & ~H_NUMBERS) | H_SLOPPY);
-}
-
-/*
- * Both sides of an update over what is known, each by itself. Gives the number of stale sides;
- * with none or one of them stale the update counts. news: it says what was not known.
- */
-int import_sides(struct engine *e, struct flow *f, int h, const struct pf_peer *src,
-		 const struct pf_peer *dst, uint8_t timeout, bool *news)
-{
-	const struct pf_peer *in[2] = {src, dst};
-	struct half *half = &f->half[h];
-	struct pf_peer known[2];
-	bool numbers;
-	int stale = 0;
-
-	if (f->proto == PROTO_TCP)
-		forget_numbers(half, src, dst);
-	numbers = half->flags & H_NUMBERS;
-	known_side(f, h, 0,
-		   &known[0]); /* before taking a side changes what is known of the other */
-	known_side(f, h, 1, &known[1]);
-	*news = half->timeout != timeout;
-	for (int side = 0; side < 2; side++) {
-		switch (merge_peer(f->proto, &known[side], numbers && !import_made_up(&known[side]),
-				   in[side])) {
-		case MERGE_STALE:
-			stale++;
-			break;
-		case MERGE_NEWER:
-			*news = true;
-			/* fall through */
-		case MERGE_EQUAL:
-			take_side(e, f, h, side, in[side]);
-			if (half->flags & H_RAW)
-				*(side ? &f->extra->raw[h]->dst
-				       : &f->extra->raw[h]->src) = *in[side];
-			break;
-		}
-	}
-	if (!numbers &&
-	    half->flags & H_NUMBERS) /* of a side that lags behind, too: no others are known */
-		for (int side = 0; side < 2; side++)
-			f->extra->num[h][side] = *in[side];
-	if (stale == 2)
-		return stale;
-	half->timeout = stale ? pf_timeout_of(f->proto, half->state[0], half->state[1], timeout)
-			      : timeout;
-	if (!stale)
-		carry_tags(e, f, src, dst);
-	if (half->flags & H_RAW)
-		carry_judge(e, f);
-	return stale;
-}
-
 /* ---- validity -------------------------------------------------------------------------- */
 
 /* FreeBSD 14 and later have the SCTP indexes, and SCTP states are bits of their own. */
@@ -299,9 +175,34 @@ static bool made_by_pf(const struct pf_state *s)
 }
 
 /*
- * A second name for a half that has one. That of the other half's creator wins: it has the flow,
- * and the other name was made up for a half that it had not told yet. A pf that made the state
- * never takes another name for it. Else the lower name wins, the higher one if it insists.
+ * What a peer tells is refused, and it hears what we have: twice, for the first word may not change
+ * its mind, and then not again while it goes on, or two that hold on to their names, each to that
+ * of another pf, would talk for ever.
+ */
+static void tell_ours(struct engine *e, struct flow *f, const struct incoming *in)
+{
+	struct half *half = &f->half[in->half];
+
+	if (import_refused_lately(e, in->peer, in->s->id, in->s->creatorid)) {
+		if (half->flags & H_CONTESTED)
+			return;
+		half->flags |= H_CONTESTED;
+	}
+	sendq_pend(e, f, in->half, PEND_UPD); /* INS would say that we carry it */
+}
+
+/* A pf holds the half under the name that it tells. */
+void import_held(const struct peer *p, struct half *half)
+{
+	if (p->pf)
+		half_flow(half)->pf[half_index(half)] = p->place;
+}
+
+/*
+ * A second name for a half that has one. A pf never takes another name for a state that it holds,
+ * whoever made it: two Linux nodes that each heard the other's name last would change them for
+ * ever. Else that of the other half's creator wins: it has the flow, and the other name was made up
+ * for a half that it had not told yet. Else the lower name wins, the higher one if it insists.
  */
 static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -313,12 +214,18 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
 	    half->node.word != in->s->creatorid)
 		lower = true;
-	if (made_by_pf(in->s) && half->node.word == e->config.hostid)
+	if (!shows_same(f, in)) /* of another translation, which was not contradicted */
 		lower = true;
+	if (in->peer->pf && (!f->pf[in->half] || f->pf[in->half] == in->peer->place))
+		lower = true;
+	if (!in->peer->pf && f->pf[in->half]) {
+		tell_ours(e, f, in);
+		return false;
+	}
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
-			sendq_pend(e, f, in->half, PEND_INS);
+			sendq_pend(e, f, in->half, PEND_UPD); /* INS would say more */
 		return false;
 	}
 	sendq_drop_half(e, f, in->half);
@@ -328,13 +235,34 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	return true;
 }
 
+/* The half shows no translation where the flow has one: who knew the other half only takes it so.
+ */
+static bool is_guess(const struct flow *f, const struct incoming *in)
+{
+	const struct endpoint *end = in->tuples.end;
+	struct tuples t;
+
+	flow_tuples(f, &t);
+	return in->half == HALF_IN ? endpoint_equal(&end[ORIG_DST], &end[REPLY_SRC]) &&
+					     !endpoint_equal(&t.end[ORIG_DST], &t.end[REPLY_SRC])
+				   : endpoint_equal(&end[REPLY_DST], &end[ORIG_SRC]) &&
+					     !endpoint_equal(&t.end[REPLY_DST], &t.end[ORIG_SRC]);
+}
+
 /*
  * A flow that the kernel knows by its own packets is not contradicted by a peer. One that was found
- * at the start may be of a guess that we made before, when only one half was known.
+ * at the start may be of a guess that we made before, when only one half was known; so may be what
+ * a peer tells that has begun anew, and it hears how the flow is translated.
  */
 static bool contradicts(struct engine *e, struct flow *f, const struct incoming *in)
 {
-	if (!(f->flags & F_KERNEL) || f->flags & F_REMOTE || shows_same(f, in))
+	if (!(f->flags & F_KERNEL) || shows_same(f, in))
+		return false;
+	if (is_guess(f, in) && !half_closed(f, in->half)) {
+		tell_ours(e, f, in);
+		return true;
+	}
+	if (f->flags & F_REMOTE)
 		return false;
 	return f->flags & F_LIVE || refresh_lives(e, f);
 }
@@ -395,15 +323,16 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
+	import_held(in->peer, half);
 	f->links[in->half] = 0;
 	relay_heard(e, in->peer, f, in->half, true);
 	relay_replaced(e, half, false);
 	half->ifname = intern_theirs(e, in);
 	keep_actions(e, half, in);
 	if (half->state[0] <= in->s->src.state)
-		take_side(e, f, in->half, 0, &in->s->src);
+		sides_take(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
-		take_side(e, f, in->half, 1, &in->s->dst);
+		sides_take(e, f, in->half, 1, &in->s->dst);
 	if (half->flags & H_NUMBERS) {
 		f->extra->num[in->half][0] = in->s->src;
 		f->extra->num[in->half][1] = in->s->dst;
@@ -429,8 +358,11 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	return R_NONE;
 }
 
-/* A peer has spoken of a flow as one whose traffic it sees. */
-void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
+/*
+ * A peer has spoken of a flow as one whose traffic it sees. True if the flow was live here: what
+ * the peer tells of its sequence is to be kept from this very message on.
+ */
+bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	f->heard = e->ds;
 	f->half[h].carrier = p->place;
@@ -439,7 +371,7 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	if (!(f->flags & F_LIVE)) {
 		if (refresh_own_timeout(e, f, f->expires))
 			f->expires = e->ds; /* of packets before the start: rewritten, too */
-		return;
+		return false;
 	}
 	f->flags &= (uint16_t)~F_LIVE;
 	/* what was to be replaced is another's to tell now, who knows newer numbers */
@@ -451,6 +383,7 @@ void import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	engine_count(e, C_HANDED_OVER);
 	engine_note_flow(e, NOTE_HANDED_OVER, f);
 	refresh_arm(e, f);
+	return true;
 }
 
 /* Part of a bulk update, ours or another's. */
@@ -465,7 +398,8 @@ static bool runs_out(struct engine *e, struct flow *f)
 {
 	int32_t left = (int32_t)(f->expires - e->ds), whole = 10 * (int32_t)commit_seconds(e, f);
 
-	return !(f->flags & F_LIVE) && left < whole / 2 && !refresh_lives(e, f);
+	/* a refresh comes when half of it has gone, sooner or later by what its way takes */
+	return !(f->flags & F_LIVE) && left < whole / 2 + 20 && !refresh_lives(e, f);
 }
 
 /* A state that is known by its name. */
@@ -479,8 +413,9 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		defer_known(e, f);
 	if (relay_is_older(e, in->peer, f, in->half, &in->s->src, &in->s->dst))
 		return R_RELAY_COPY;
-	stale = import_sides(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
+	stale = sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	half->flags |= H_TOLD;
+	import_held(in->peer, half);
 	relay_heard(e, in->peer, f, in->half, false);
 	if (in->kept != R_NONE && !(half->flags & H_RAW) && !(f->flags & F_LIVE)) {
 		if (!keep_raw(f, in)) /* it was none of these before */
@@ -492,7 +427,9 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	if (in->ins) {
 		if (relay_is_retold(e, half, news) || relay_is_copy(e, in->peer, f, news))
 			return R_NONE;
-		import_word(e, in->peer, f, in->half);
+		if (import_word(e, in->peer, f, in->half))
+			(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout,
+					  &news);
 	} else if (stale) {
 		sendq_answer(e, f, in->half, PEND_UPD_C, relay_segment(e, in->peer));
 		sendq_urgent(e);
@@ -508,7 +445,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		relay_heard(e, in->peer, f, in->half, true);
 	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
 		/* an older FreeBSD is refreshed so, and we all hear it */
-		import_word(e, in->peer, f, in->half);
+		(void)import_word(e, in->peer, f, in->half);
+		(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	}
 	take_expiry(e, f, in->s);
 	relay_update(e, f, in->half, news);
@@ -539,6 +477,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		claimed = f->flags & F_UNDECIDED;
 		if (claimed) /* before attach(): of a live flow a peer's numbers are not kept */
 			f->flags &= (uint16_t) ~(F_UNDECIDED | F_LIVE);
+		else if (in->ins)
+			(void)import_word(e, in->peer, f, in->half);
 	}
 	r = attach(e, f, in);
 	if (r != R_NONE) {
@@ -559,8 +499,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		f->flags |= F_PROBE;
 		f->checked = f->heard = e->ds;
 		refresh_arm(e, f);
-	} else if (in->ins || fresh) {
-		import_word(e, in->peer, f, in->half);
+	} else if (fresh) {
+		(void)import_word(e, in->peer, f, in->half);
 		if (!in->ins) /* what one tells that was asked may be carried by another */
 			f->half[in->half].carrier = 0;
 	} else if (f->flags & F_LIVE && f->proto == PROTO_TCP &&
@@ -631,13 +571,15 @@ static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t crea
 
 /*
  * The state was refused a short while ago: asking for it again at each of its updates would never
- * end (an UPD_C each second, answered by UPD_REQ, answered by UPD).
+ * end (an UPD_C each second, answered by UPD_REQ, answered by UPD). A pf is asked sooner: what was
+ * refused of another may be the name that the pf has now, and it holds on to it.
  */
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid)
+bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid)
 {
 	const struct refused *r = refused_slot(e, id, creatorid);
 
-	return r->id == id && r->creatorid == creatorid && e->ds - r->ds < REFUSED_DS;
+	return r->id == id && r->creatorid == creatorid &&
+	       e->ds - r->ds < (p->pf ? REFUSED_PF_DS : REFUSED_DS);
 }
 
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
@@ -645,8 +587,10 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 {
 	struct incoming in = {
 		.link = &e->link[p->link], .peer = p, .s = s, .layout = layout, .ins = ins};
-	enum reason r = take_state(e, &in);
+	enum reason r;
 
+	p->pf |= made_by_pf(s);
+	r = take_state(e, &in);
 	if (r != R_NONE && r != R_STALE && !xlat_is_kept(r))
 		*refused_slot(e, s->id, s->creatorid) =
 			(struct refused){.id = s->id, .creatorid = s->creatorid, .ds = e->ds};

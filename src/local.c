@@ -28,21 +28,27 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 	return k->has_timeout && (moved > LATER || moved < -EARLIER);
 }
 
-static size_t timeout_class(const struct kernel_entry *k)
+static size_t timeout_class(uint8_t proto, uint8_t tcp_state, bool assured)
 {
-	if (k->tuples.proto == PROTO_TCP)
-		return k->tcp_state < CT_TCP_COUNT ? k->tcp_state : 0;
-	if (proto_is_icmp(k->tuples.proto))
+	if (proto == PROTO_TCP)
+		return tcp_state < CT_TCP_COUNT ? tcp_state : 0;
+	if (proto_is_icmp(proto))
 		return CT_TCP_COUNT;
-	if (k->tuples.proto != PROTO_UDP)
+	if (proto != PROTO_UDP)
 		return CT_TCP_COUNT + 3; /* never learnt */
-	return CT_TCP_COUNT + (k->status & CT_STATUS_ASSURED ? 2 : 1);
+	return CT_TCP_COUNT + (assured ? 2 : 1);
+}
+
+static uint32_t *own_timeout(struct engine *e, const struct kernel_entry *k)
+{
+	return &e->own_timeout[timeout_class(k->tuples.proto, k->tcp_state,
+					     k->status & CT_STATUS_ASSURED)];
 }
 
 /* The kernel gives an entry its whole timeout when it raises an event for a packet. */
 static void learn_timeout(struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t *own = &e->own_timeout[timeout_class(k)];
+	uint32_t *own = own_timeout(e, k);
 
 	if ((k->tuples.proto == PROTO_UDP || k->tuples.proto == PROTO_TCP ||
 	     proto_is_icmp(k->tuples.proto)) &&
@@ -53,7 +59,7 @@ static void learn_timeout(struct engine *e, const struct kernel_entry *k)
 /* Time (ds) since the last packet, 0 if that cannot be told. */
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t own = e->own_timeout[timeout_class(k)];
+	uint32_t own = *own_timeout((struct engine *)(uintptr_t)e, k);
 
 	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
 }
@@ -67,6 +73,14 @@ bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
 	uint32_t age = local_age(e, k);
 
 	return e->gap_ds && age && (int32_t)(e->gap_ds - ROUNDED - (e->ds - age)) > 0;
+}
+
+/* The same of an entry that has run out: a packet of after the gap would have kept it. */
+static bool ran_out_of_gap(const struct engine *e, const struct flow *f)
+{
+	uint32_t own = e->own_timeout[timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED)];
+
+	return e->gap_ds && e->ds - e->gap_ds < 10 * own;
 }
 
 /* Takes over what the kernel says of an entry. */
@@ -123,18 +137,33 @@ static bool raise(struct engine *e, struct flow *f)
 	return announce_merge(f, &p);
 }
 
+/* No Linux node hears us: UPD_C is what says to one that we carry a flow. */
+static bool only_pf(const struct engine *e)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers)
+		if (!container_of(n, struct peer, node)->pf)
+			return false;
+	return true;
+}
+
 /*
  * The traffic of a flow begins to pass here. What peers hold of a TCP flow as strictly tracked
  * state grows stale with every byte, and no update can mend that: its states are deleted and
  * inserted again under their names, sloppy (verified on FreeBSD and OpenBSD; echoing the last
- * numbers is deadly). Numbers that pf told are worthless from now on.
+ * numbers is deadly). Numbers that pf told are worthless from now on. Of the rest an older FreeBSD
+ * is told by UPD: see refresh_by_upd().
  */
 void local_take_over(struct engine *e, struct flow *f)
 {
+	unsigned update = refresh_by_upd(e) && only_pf(e) ? PEND_UPD : PEND_UPD_C;
+
 	f->flags |= F_LIVE;
 	f->half[HALF_IN].carrier = f->half[HALF_OUT].carrier = 0;
 	f->again = 1;
 	f->told = e->ds; /* in a moment */
+	f->checked = e->ds;
 	if (f->flags & F_REMOTE) {
 		engine_count(e, C_TAKEN_OVER);
 		engine_note_flow(e, NOTE_TAKEN_OVER, f);
@@ -150,7 +179,7 @@ void local_take_over(struct engine *e, struct flow *f)
 		}
 		half->flags &= (uint8_t)~H_NUMBERS;
 		if (f->proto != PROTO_TCP || half->flags & H_SLOPPY) {
-			sendq_pend(e, f, h, half->flags & H_TOLD ? PEND_UPD_C : PEND_INS);
+			sendq_pend(e, f, h, half->flags & H_TOLD ? update : PEND_INS);
 			continue;
 		}
 		for (int i = 0; i < 2; i++)
@@ -246,6 +275,14 @@ void local_gone(struct engine *e, struct flow *f)
 		engine_forget(e, f);
 }
 
+/* The kernel has let it go by its timeout. */
+void local_ran_out(struct engine *e, struct flow *f)
+{
+	if (ran_out_of_gap(e, f))
+		f->flags &= (uint16_t)~F_LIVE;
+	local_gone(e, f);
+}
+
 /*
  * The kernel has a translation of a flow of which a peer told one half only: what that half does
  * not show is as the kernel says. An entry that was made of the half alone, by guess, goes, unless
@@ -266,6 +303,39 @@ bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t)
 	if (!endpoint_equal(&mine.end[ORIG_DST], &t->end[ORIG_DST]))
 		commit_delete(e, f);
 	flow_set_tuples(f, t);
+	return true;
+}
+
+/*
+ * The start found an entry without translation, and a peer has told a flow with one that the kernel
+ * does not take beside it: we made the entry by guess before the start, when one half was known.
+ * True if it and its flow are gone; so is the flow of an entry that had to make room for the other.
+ */
+bool local_gives_way(struct engine *e, struct flow *f)
+{
+	struct flow *told = NULL;
+	struct tuples t, theirs;
+
+	if (!(f->flags & (F_KERNEL | F_LIVE))) {
+		engine_forget(e, f);
+		return true;
+	}
+	flow_tuples(f, &t);
+	if (f->flags & F_LIVE || tuples_have_snat(&t) || tuples_have_dnat(&t))
+		return false;
+	while ((told = table_next_middle(&e->table, &t, told))) {
+		flow_tuples(told, &theirs);
+		if ((told->flags & (F_REMOTE | F_KERNEL)) == F_REMOTE && !told->kept &&
+		    (endpoint_equal(&theirs.end[ORIG_DST], &t.end[ORIG_DST]) ||
+		     endpoint_equal(&theirs.end[REPLY_DST], &t.end[REPLY_DST])))
+			break;
+	}
+	if (!told || refresh_lives(e, f))
+		return false;
+	commit_delete(e, f);
+	engine_forget(e, f);
+	engine_count(e, C_COMMIT_REPLACED);
+	commit_want(e, told);
 	return true;
 }
 
@@ -386,15 +456,34 @@ static bool evicted(const struct flow *f, const struct kernel_entry *k)
 	return k->has_timeout && !half_closed(f, HALF_IN) && !f->kept;
 }
 
+/* An event that lay in its queue while we stood still: true, and the entry, if there still is one.
+ */
+static bool still_there(struct engine *e, const struct kernel_entry *entry, struct kernel_op *op)
+{
+	*op = (struct kernel_op){.verb = KERNEL_GET, .entry.tuples = entry->tuples};
+	e->ops.kernel(e->ctx, op, 1);
+	return !op->error && tuples_equal(&op->entry.tuples, &entry->tuples);
+}
+
 void engine_on_event(struct engine *e, enum kernel_event event, const struct kernel_entry *entry,
 		     bool caused_by_packet, uint64_t now)
 {
-	bool ends = event == KERNEL_DESTROY;
-	struct flow *f = ends ? table_find(&e->table, &entry->tuples) : find(e, &entry->tuples);
+	bool ends = event == KERNEL_DESTROY, old = false;
+	struct kernel_op op;
+	struct flow *f;
 
-	e->now = now;
-	e->ds = engine_ns_to_ds(e, now);
+	engine_clock(e, now);
 	engine_count(e, C_EVENTS);
+	if (!ends && caused_by_packet)
+		learn_timeout(e, entry);
+	if (!ends && e->now < e->old_until) {
+		if (!still_there(e, entry, &op))
+			return;
+		entry = &op.entry;
+		old = local_before_gap(e, entry);
+		caused_by_packet = caused_by_packet && !old;
+	}
+	f = ends ? table_find(&e->table, &entry->tuples) : find(e, &entry->tuples);
 	if (f && !ends)
 		f = still_same(e, f, entry);
 	if (ends) {
@@ -405,19 +494,18 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 		    !made_anew(e, f, entry)) {
 			if (caused_by_packet && evicted(f, entry))
 				engine_forget(e, f);
-			else
+			else if (entry->has_timeout)
 				local_gone(e, f);
+			else
+				local_ran_out(e, f);
 		}
 	} else if (f) {
 		if (!caused_by_packet && entry->status & CT_STATUS_ASSURED)
 			f->flags |= F_ASSURED; /* set by another program: no sign of a reply */
-		if (caused_by_packet)
-			learn_timeout(e, entry);
 		local_update(e, f, entry, caused_by_packet);
 	} else {
-		if (caused_by_packet)
-			learn_timeout(e, entry);
-		(void)begin(e, entry, named_soon(e) && event == KERNEL_UPDATE, true, false);
+		(void)begin(e, entry, old || (named_soon(e) && event == KERNEL_UPDATE), !old,
+			    false);
 	}
 }
 
@@ -434,14 +522,16 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 
 void engine_on_dump(struct engine *e, const struct kernel_entry *entry, uint64_t now)
 {
-	struct flow *f = find(e, &entry->tuples);
+	struct flow *f = table_find(&e->table, &entry->tuples);
 
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
+	if (gone_meanwhile(e, &entry->tuples) && !(f && f->flags & F_KERNEL))
+		return; /* nor is it the translation of an entry that there is now */
+	if (!f)
+		f = find(e, &entry->tuples);
 	/* what was written or heard since the dump began is newer than its record */
 	if (f && e->dumping && f->flags & F_KERNEL && !!(f->flags & F_MARK) == e->mark)
-		return;
-	if (gone_meanwhile(e, &entry->tuples) && !(f && f->flags & F_KERNEL))
 		return;
 	if (f)
 		f = still_same(e, f, entry);

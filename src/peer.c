@@ -177,6 +177,8 @@ bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
 		p->returned = e->now;
 	if (p->first != e->now && appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
 		p->gone_after *= 2; /* one that is often silent has not gone each time */
+	if (appears)
+		p->pf = false;
 	p->heard = e->now;
 	p->packets++;
 	hear_version(e, p, version);

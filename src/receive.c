@@ -7,7 +7,7 @@
 
 #include "engine_internal.h"
 
-#define RETURNED_NS (2 * NS_PER_S)
+#define JUST_NOW_NS (2 * NS_PER_S)
 
 enum {
 	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
@@ -27,18 +27,34 @@ static bool replacing(const struct flow *f)
 	return f->flags & F_LIVE && f->pend & (PEND_DEL | PEND_DEL << 4);
 }
 
-/* It stood still for a while: its first words are of the time before, if traffic passes here. */
-static bool old_news(struct engine *e, const struct peer *p, struct flow *f)
+static bool just_now(const struct engine *e, uint64_t at)
 {
-	return p->returned && e->now - p->returned < RETURNED_NS && f->flags & F_LIVE &&
-	       refresh_lives(e, f);
+	return at && e->now - at < JUST_NOW_NS;
 }
 
-/* We carry the flow and told so a moment ago, or are about to. */
+/*
+ * Who stood still for a while tells of the time before in its first words; and what a bulk answer
+ * of ours tells, a pf that has seen more of it corrects, however long ago that was.
+ * Neither counts if traffic passes here. A Linux node that says after a bulk answer that it carries
+ * the flow is believed.
+ */
+static bool old_news(struct engine *e, const struct peer *p, struct flow *f, bool repeats)
+{
+	return (just_now(e, p->returned) ||
+		(repeats && just_now(e, e->link[p->link].answered_at))) &&
+	       f->flags & F_LIVE && refresh_lives(e, f);
+}
+
+/*
+ * We carry the flow and told so a moment ago, or are about to: a pf that has seen more of it
+ * answers that, however long ago it did. A new flow of ours was told by an INS, which nobody
+ * answers.
+ */
 static bool lately(const struct engine *e, const struct flow *f)
 {
-	return replacing(f) ||
-	       (f->flags & F_LIVE && f->flags & F_REMOTE && e->ds - f->told < LAST_WORDS_DS);
+	bool answered = f->flags & F_REMOTE || e->ds - f->created > 2 * LAST_WORDS_DS;
+
+	return replacing(f) || (f->flags & F_LIVE && answered && e->ds - f->told < LAST_WORDS_DS);
 }
 
 static enum reason take_upd_c(struct engine *e, struct link *l, const struct peer *p,
@@ -48,8 +64,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	uint8_t timeouts = d ? d->timeouts : dialect_get(DIALECT_FREEBSD_15)->timeouts;
 	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
-	bool before, numbers; /* it spoke just before we did; it follows the sequence */
-	bool news;
+	/* it spoke just before we did; it follows the sequence; it says so again if it is so */
+	bool before, numbers, repeats, news;
 	struct flow *f;
 	int stale;
 
@@ -58,11 +74,12 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (!m->id || !m->creatorid)
 		return R_CREATOR_ZERO;
 	if (!half) {
-		if (!import_refused_lately(e, m->id, m->creatorid))
+		if (!import_refused_lately(e, p, m->id, m->creatorid))
 			sendq_request(e, l, m->id, m->creatorid);
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
+	import_held(p, half);
 	if (defer_holds(e, f))
 		defer_known(e, f);
 	if (relay_is_older(e, p, f, half_index(half), &m->src, &m->dst))
@@ -72,8 +89,9 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	    !(f->flags & F_LIVE))
 		sendq_request(e, l, m->id, m->creatorid);
 	before = replacing(f) || (int32_t)(f->told - f->heard) < 2 * LAST_WORDS_DS;
-	numbers = f->proto == PROTO_TCP && !(import_made_up(&m->src) && import_made_up(&m->dst));
-	stale = import_sides(e, f, half_index(half), &m->src, &m->dst, m->timeout, &news);
+	numbers = f->proto == PROTO_TCP && !(sides_made_up(&m->src) && sides_made_up(&m->dst));
+	repeats = p->pf || numbers;
+	stale = sides_merge(e, f, half_index(half), &m->src, &m->dst, m->timeout, &news);
 	if (stale) {
 		sendq_answer(e, f, half_index(half), PEND_UPD_C, relay_segment(e, p));
 		sendq_urgent(e);
@@ -81,17 +99,19 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
 		 * really carries the flow; a Linux says it once, without numbers */
-		if (old_news(e, p, f))
+		if (old_news(e, p, f, repeats))
 			return R_NONE;
 		relay_heard(e, p, f, half_index(half), false);
 		if (relay_is_copy(e, p, f, news))
 			return stale ? R_STALE : R_NONE;
-		if (!lately(e, f) || (!numbers && !before))
-			import_word(e, p, f, half_index(half));
-		else
+		if (lately(e, f) && (repeats || before))
 			f->heard = e->ds;
+		else if (import_word(e, p, f, half_index(half)))
+			(void)sides_merge(e, f, half_index(half), &m->src, &m->dst, m->timeout,
+					  &news);
 		/* a pf that answers our refresh with numbers has not got the sloppy state */
-		if (lately(e, f) && numbers && !before && !(half->flags & (H_SLOPPY | H_RAW))) {
+		if (lately(e, f) && f->flags & F_REMOTE && numbers && !before &&
+		    !(half->flags & (H_SLOPPY | H_RAW))) {
 			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
 			f->flags |= F_TAKEN;
 		}
@@ -140,6 +160,15 @@ static enum reason take_request(struct engine *e, struct link *l, const struct p
 	return R_NONE;
 }
 
+/* Told again: to those of a segment, or to all. */
+static void delete_answer(struct engine *e, struct flow *f, int h, uint8_t segment)
+{
+	if (segment)
+		sendq_answer(e, f, h, PEND_INS, segment);
+	else
+		sendq_pend(e, f, h, PEND_INS);
+}
+
 /*
  * A peer has no such state any more. A flow that lives here is told again; else the half goes, and
  * with its last half the flow. Of a closed connection nothing is worth telling again. segment: who
@@ -156,10 +185,12 @@ static enum reason delete_half(struct engine *e, struct half *half, uint8_t segm
 		live = refresh_lives(e, f);
 	if (live && !closed) {
 		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
-		if (segment)
-			sendq_answer(e, f, h, PEND_INS, segment);
-		else
-			sendq_pend(e, f, h, PEND_INS);
+		f->pf[h] = 0;
+		delete_answer(e, f, h, segment);
+		/* the DEL_C of the other half is on its way; of a state that it lacks a FreeBSD
+		 * asks, and withholds half of what it tells with that request */
+		if (f->pend >> 4 * !h & PEND_UPD_C)
+			delete_answer(e, f, !h, segment);
 		sendq_urgent(e);
 		return R_LIVE_DELETE;
 	}
@@ -427,8 +458,7 @@ void engine_on_packet(struct engine *e, unsigned link, const struct packet_from 
 	enum reason r;
 	bool appears;
 
-	e->now = now;
-	e->ds = engine_ns_to_ds(e, now);
+	engine_clock(e, now);
 	engine_count(e, C_PACKETS_IN);
 	e->counters.done[C_BYTES_IN] += len;
 	l->packets_in++;

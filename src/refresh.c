@@ -111,6 +111,16 @@ static bool deleted(const struct flow *f)
 	       !(f->flags & (F_LIVE | F_UNDECIDED));
 }
 
+/* A peer has spoken since the last packet here; where its time cannot be told, since we looked. */
+static bool spoken_since(const struct engine *e, const struct flow *f, const struct kernel_entry *k)
+{
+	uint32_t age = local_age(e, k);
+
+	if (age)
+		return (int32_t)(f->heard - (e->ds - age)) > SLACK;
+	return (int32_t)(f->heard - f->checked) > SLACK && !local_touched(e, f, k);
+}
+
 /* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
@@ -121,7 +131,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	f->checked = e->ds;
 	f->flags &= (uint16_t)~F_PROBE;
 	if (op->error == ENOENT || (!op->error && !tuples_same(f, &k->tuples))) {
-		local_gone(e, f);
+		local_ran_out(e, f);
 		return;
 	}
 	if (op->error) {
@@ -130,8 +140,8 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	}
 	fixed = fixed && k->status & CT_STATUS_ASSURED;
 	traffic = local_touched(e, f, k) || fixed;
-	if (age && !(f->flags & F_LIVE) && (int32_t)(f->heard - (e->ds - age)) > SLACK)
-		traffic = false; /* a peer has spoken since the last packet */
+	if (!(f->flags & F_LIVE) && spoken_since(e, f, k))
+		traffic = false;
 	if (local_before_gap(e, k)) {
 		traffic = false; /* it is ours again when a packet passes */
 		f->flags &= (uint16_t)~F_LIVE;
@@ -195,7 +205,7 @@ bool refresh_lives(struct engine *e, struct flow *f)
 	flow_tuples(f, &op.entry.tuples);
 	e->ops.kernel(e->ctx, &op, 1);
 	engine_count(e, C_PROBES);
-	if (op.error || !tuples_same(f, &op.entry.tuples) ||
+	if (op.error || !tuples_same(f, &op.entry.tuples) || local_before_gap(e, &op.entry) ||
 	    !(local_touched(e, f, &op.entry) ||
 	      (!(f->flags & F_LIVE) && refresh_own_timeout(e, f, e->ds + 10 * op.entry.timeout))))
 		return false;
@@ -221,6 +231,39 @@ bool refresh_claims(struct engine *e, struct flow *f)
 	local_update(e, f, &op.entry, true);
 	sendq_pend_told(e, f, PEND_UPD_C);
 	return true;
+}
+
+/*
+ * A live flow that was not looked at since we stood still: false if its last packet is of before.
+ * It is ours again when one passes.
+ */
+bool refresh_after_gap(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	if (!e->gap_ds || (int32_t)(e->gap_ds - f->checked) <= 0)
+		return true;
+	f->checked = e->ds;
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	if (op.error || !tuples_same(f, &op.entry.tuples)) /* an event will tell */
+		return false;
+	if (local_before_gap(e, &op.entry))
+		f->flags &= (uint16_t)~F_LIVE;
+	refresh_arm(e, f);
+	return f->flags & F_LIVE;
+}
+
+/* Nobody has spoken of the flow since its last packet here. */
+bool refresh_last_word(struct engine *e, struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	return !op.error && tuples_same(f, &op.entry.tuples) && !spoken_since(e, f, &op.entry);
 }
 
 /* Without a kernel entry: expired, or to be tried again. */

@@ -151,8 +151,8 @@ bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int 
 	const struct half *half = &f->half[h];
 	bool further = src->state > half->state[0] || dst->state > half->state[1];
 	bool never = half->flags & H_NUMBERS &&
-		     ((import_made_up(src) && !import_made_up(&f->extra->num[h][0])) ||
-		      (import_made_up(dst) && !import_made_up(&f->extra->num[h][1])));
+		     ((sides_made_up(src) && !sides_made_up(&f->extra->num[h][0])) ||
+		      (sides_made_up(dst) && !sides_made_up(&f->extra->num[h][1])));
 
 	if (!relay_needed(e) || f->proto != PROTO_TCP || f->flags & F_LIVE || !f->from ||
 	    f->from == relay_segment(e, p) || e->ds - f->heard >= FRESH_DS ||
@@ -160,7 +160,7 @@ bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int 
 		return false;
 	/* it answers at once what has no numbers by such: it has missed that it was replaced */
 	if ((half->flags & (H_SLOPPY | H_NUMBERS)) == H_SLOPPY && f->relayed & 1u << h &&
-	    e->ds - f->told <= 1 && !import_made_up(src) && !import_made_up(dst)) {
+	    e->ds - f->told <= 1 && !sides_made_up(src) && !sides_made_up(dst)) {
 		sendq_answer(e, f, h, PEND_DEL | PEND_INS, relay_segment(e, p));
 		return true;
 	}

@@ -337,6 +337,7 @@ void table_unname(struct table *t, struct flow *f, int half)
 	h->flags &= H_OUT;
 	actions_drop(&t->actions, h->actions);
 	h->actions = 0;
+	f->pf[half] = 0;
 }
 
 struct flow *half_flow(struct half *h)

@@ -108,32 +108,35 @@ static void fly(struct load *l, unsigned wire, int from, int to)
 	put((struct item){.at = at, .load = l, .from = from, .to = to, .wire = wire});
 }
 
-static void trace_side(struct text *t, const struct pf_peer *p)
+static void trace_name(struct text *t, uint64_t id, uint32_t creatorid)
 {
-	text_add(t, " %u:%x", p->state, p->seqlo);
+	text_add(t, " %llx/%x", (unsigned long long)id, creatorid);
 }
 
-/* What is said of states: name, sides, whether pf is not to check them. */
-static void trace_states(struct text *t, struct section *s)
+static void trace_sides(struct text *t, const struct pf_peer *src, const struct pf_peer *dst)
 {
-	struct msg_upd_c u;
-	struct pf_state f;
+	text_add(t, " %u/%u %x/%x", src->state, dst->state, src->seqlo, dst->seqlo);
+}
 
-	if (s->action == ACT_INS || s->action == ACT_UPD)
-		while (section_next_state(s, &f)) {
-			text_add(t, " [%llx%s", (unsigned long long)f.id,
-				 f.state_flags & PF_FLAG_SLOPPY ? " sloppy" : "");
-			trace_side(t, &f.src);
-			trace_side(t, &f.dst);
-			text_add(t, "]");
-		}
-	if (s->action == ACT_UPD_C)
-		while (section_next_upd_c(s, &u)) {
-			text_add(t, " [%llx", (unsigned long long)u.id);
-			trace_side(t, &u.src);
-			trace_side(t, &u.dst);
-			text_add(t, "]");
-		}
+static void trace_section(struct text *t, struct section *s)
+{
+	struct pf_state state;
+	struct msg_upd_c u;
+	struct msg_id m;
+
+	text_add(t, " %s*%u", action_name(s->action), s->count);
+	while (section_next_state(s, &state)) {
+		trace_name(t, state.id, state.creatorid);
+		if (state.state_flags & PF_FLAG_SLOPPY)
+			text_add(t, " sloppy");
+		trace_sides(t, &state.src, &state.dst);
+	}
+	while (s->action == ACT_UPD_C && section_next_upd_c(s, &u)) {
+		trace_name(t, u.id, u.creatorid);
+		trace_sides(t, &u.src, &u.dst);
+	}
+	while ((s->action == ACT_DEL_C || s->action == ACT_UPD_REQ) && section_next_id(s, &m))
+		trace_name(t, m.id, m.creatorid);
 }
 
 static void trace_packet(const struct fw *from, unsigned wire, const uint8_t *data, size_t len)
@@ -145,10 +148,8 @@ static void trace_packet(const struct fw *from, unsigned wire, const uint8_t *da
 	text_clear(&t);
 	if (packet_open(&p, data, len) == R_NONE)
 		while (packet_next(&p, &s))
-			if (s.action != ACT_EOF) {
-				text_add(&t, " %s*%u", action_name(s.action), s.count);
-				trace_states(&t, &s);
-			}
+			if (s.action != ACT_EOF)
+				trace_section(&t, &s);
 	sim_trace("node %d sends%s%s", from->index, wire ? " (second wire)" : "", t.s ? t.s : "");
 }
 

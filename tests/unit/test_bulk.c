@@ -201,16 +201,45 @@ static void long_bulk(void)
 {
 	start(NULL);
 	fake_bus(&pf, &n, BUS_START);
-	for (unsigned i = 0; i < 80; i++) {
+	for (unsigned i = 0; i < 1600; i++) {
 		struct tuples t = tuples_v4(PROTO_TCP, 10, (uint16_t)(100 + i));
 		struct pf_state s = fake_half(&pf, &t, PF_IN, 100 + i);
 
 		fake_state(&pf, &n, ACT_UPD, &s);
-		node_run(&n, 1000);
+		node_run(&n, 50);
 	}
 	CHECK_EQ(view().bulk, BULK_RECEIVING);
 	fake_bus(&pf, &n, BUS_END);
 	CHECK(view().ever_synced && !view().bulk_failed);
+	end();
+}
+
+/* The end of an answer that began before we asked: names are waited for a little longer. */
+static void tail_of_a_bulk(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 1), other = tuples_v4(PROTO_UDP, 11, 1);
+	struct msg_bus end_of_it = {.creatorid = PEERS, .status = BUS_END};
+	struct pf_state s;
+
+	node_start(&n, &c, 2, 1000 * S);
+	(void)node_plant(&n, &t, 0, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, 50);
+	node_run(&n, 1900);
+	fake_init(&pf, DIALECT_FREEBSD_13, 1, PEERS);
+	s = fake_half(&pf, &other, PF_IN, 100);
+	fake_begin(&pf);
+	(void)builder_add_state(&pf.b, ACT_UPD, &s);
+	(void)builder_add_bus(&pf.b, &end_of_it);
+	fake_end(&pf, &n);
+	node_run(&n, 1000);
+	fake_bus(&pf, &n, BUS_START);
+	s = fake_half(&pf, &t, PF_IN, 102);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	s = fake_half(&pf, &t, PF_OUT, 103);
+	fake_state(&pf, &n, ACT_UPD, &s);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 2000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
 	end();
 }
 
@@ -409,20 +438,40 @@ static void end_lost(void)
 	end();
 }
 
-/* What is about to run out is refreshed in the middle of a bulk, too. */
-static void refresh_in_a_bulk(void)
+/* Who died in the middle of its answer, and is refreshed, is asked again before long. */
+static void died_in_its_answer(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
 
 	meet();
 	fake_tells(&pf, &n, &t, 10);
-	node_run(&n, 40000);
+	engine_resync(n.e, n.now);
 	fake_bus(&pf, &n, BUS_START);
-	refresh(&t);
-	fake_bus(&pf, &n, BUS_END);
-	node_run(&n, 40000);
-	CHECK(node_entry(&n, &t) != NULL);
+	node_quiet(&n);
+	for (int i = 0; i < 9; i++) {
+		node_run(&n, 5000);
+		refresh(&t);
+	}
+	CHECK(node_about(&n, ACT_UPD_REQ, 0, 0) != NULL);
 	end();
+}
+
+/* What is about to run out is refreshed in the middle of a bulk, too. */
+static void refresh_in_a_bulk(void)
+{
+	for (uint64_t after = 29500; after < 50000; after += 500) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, 1);
+
+		meet();
+		fake_tells(&pf, &n, &t, 10);
+		node_run(&n, after);
+		fake_bus(&pf, &n, BUS_START);
+		refresh(&t);
+		fake_bus(&pf, &n, BUS_END);
+		node_run(&n, 40000);
+		CHECK(node_entry(&n, &t) != NULL);
+		end();
+	}
 }
 
 /* What a bulk did not mention stays. */
@@ -469,6 +518,7 @@ int main(void)
 		{"nobody answers", no_answer},
 		{"silence behind START", silence_after_start},
 		{"a long bulk", long_bulk},
+		{"the tail of a bulk", tail_of_a_bulk},
 		{"a peer appears", a_peer_appears},
 		{"only halves are seen", halves_only},
 		{"an empty table is answered", empty_table},
@@ -476,6 +526,7 @@ int main(void)
 		{"a request during a bulk", request_during_a_bulk},
 		{"the END is lost, and refreshes come", end_lost},
 		{"a refresh in a bulk", refresh_in_a_bulk},
+		{"died in its answer", died_in_its_answer},
 		{"a bulk is not the whole picture", not_the_whole_picture},
 		{"a link that only receives", receive_only},
 	};

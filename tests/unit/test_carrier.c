@@ -171,6 +171,77 @@ static void guess_is_given_up(void)
 	end();
 }
 
+/* The same, when the peer tells it before it was decided whose the entry is: never told as ours. */
+static void guess_is_not_told(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+
+	begin();
+	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+			 50);
+	n.hold_dumps = true;
+	node_restart(&n);
+	(void)node_settle(&n);
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	n.hold_dumps = false;
+	node_quiet(&n);
+	node_begin(&n);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	CHECK_EQ(node_flows(&n), 1);
+	end();
+}
+
+/* Nor when the dump has read it by then, and it has made room for the peer's at once. */
+static void guess_that_made_room(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	struct pf_state s;
+
+	begin();
+	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
+			 50);
+	n.hold_dumps = true;
+	node_restart(&n);
+	(void)node_settle(&n);
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	n.hold_dumps = false;
+	node_run(&n, 200);
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	node_quiet(&n);
+	node_begin(&n);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK_EQ(node_flows(&n), 1);
+	end();
+}
+
+/* A peer's guess ends no connection that passes here, and the peer hears of the translation. */
+static void guess_of_a_peer(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	struct flow_view v;
+
+	begin();
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_tells(&pf, &n, &plain, 200); /* it has begun anew */
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	CHECK_EQ(node_flows(&n), 1);
+	CHECK(node_flow(&n, &t, &v) && v.half[1].id == 101);
+	node_run(&n, 100);
+	CHECK(node_half(&n, ACT_UPD, PF_OUT, 0) != NULL);
+	end();
+}
+
 /* A peer's UPD_C may be an old one: that packets still pass shows soon, not after half a minute. */
 static void looked_at_after_a_word(void)
 {
@@ -200,6 +271,86 @@ static void looked_at_after_a_word(void)
 	end();
 }
 
+/* A pf corrects what a bulk answer tells by numbers of before; that is no sign of traffic there. */
+static void corrected_bulk(void)
+{
+	for (int passes = 0; passes < 2; passes++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+		struct flow_view v;
+		struct pf_state s;
+
+		begin();
+		node_open(&n, &t);
+		node_run(&n, 20000);
+		if (passes)
+			CHECK(node_packet(&n, &t, true));
+		if (!CHECK(node_flow(&n, &t, &v)) || !CHECK(v.live))
+			return;
+		fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		node_run(&n, 20);
+		CHECK(node_about(&n, ACT_UPD, v.half[0].id, v.half[0].creatorid) != NULL);
+		s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+		s.creatorid = v.half[0].creatorid;
+		fake_upd_c(&pf, &n, &s);
+		CHECK(node_flow(&n, &t, &v));
+		CHECK_EQ(v.live, passes);
+		end();
+	}
+}
+
+/* Two Linux nodes that have the flow: who says it after a bulk update carries it. */
+static void claimed_behind_a_bulk(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct flow_view v;
+	struct fake linux_node;
+	struct pf_state s;
+
+	begin();
+	fake_init(&linux_node, DIALECT_OPENBSD, 3, 0x55667788);
+	node_open(&n, &t);
+	node_run(&n, 20000);
+	CHECK(node_packet(&n, &t, true));
+	if (!CHECK(node_flow(&n, &t, &v)) || !CHECK(v.live))
+		return;
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 20);
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = v.half[0].creatorid;
+	s.src = (struct pf_peer){.seqlo = 1, .state = PF_TCP_ESTABLISHED};
+	s.dst = s.src;
+	fake_upd_c(&pf, &n, &s); /* a sloppy state of a pf, which will say so again */
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	fake_upd_c(&linux_node, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	end();
+}
+
+/* Nor is what it answers to a refresh. */
+static void corrected_refresh(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	for (int i = 0; i < 600 && !node_said(&n, ACT_UPD_C); i++) {
+		node_run(&n, 100);
+		CHECK(node_packet(&n, &t, true));
+	}
+	if (!CHECK(node_said(&n, ACT_UPD_C)) || !CHECK(node_flow(&n, &t, &v)))
+		return;
+	s = fake_half(&pf, &t, PF_IN, v.half[0].id);
+	s.creatorid = v.half[0].creatorid;
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	node_run(&n, 1100); /* what it says by itself counts */
+	fake_upd_c(&pf, &n, &s);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	end();
+}
+
 /* A record of a dump that is older than the end of its entry is none. */
 static void record_of_what_is_gone(void)
 {
@@ -223,6 +374,33 @@ static void record_of_what_is_gone(void)
 	end();
 }
 
+/* Nor does it say how the entry is translated that was made of one half meanwhile. */
+static void record_of_another_translation(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct kernel_entry old;
+	struct pf_state s;
+
+	begin();
+	tuples_snat(&t, 2, 50001);
+	fake_tells(&pf, &n, &t, 100);
+	old = node_entry(&n, &t)->k;
+	old.timeout = 60;
+	old.has_timeout = true;
+	n.hold_dumps = true;
+	engine_on_overrun(n.e, n.now);
+	node_run(&n, 4000);
+	delete_both(&pf, 100);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	fake_state(&pf, &n, ACT_INS, &s);
+	engine_on_dump(n.e, &old, n.now);
+	n.hold_dumps = false;
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_state(&pf, &n, ACT_INS, &s);
+	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+	end();
+}
+
 /* What rests is not told with a whole timeout, or nodes keep it alive for each other for ever. */
 static void what_rests_runs_out(void)
 {
@@ -239,6 +417,38 @@ static void what_rests_runs_out(void)
 	if (CHECK(m != NULL))
 		CHECK(m->s.expire > 0 && m->s.expire <= 20);
 	end();
+}
+
+/* What has run out when it is asked for does not begin anew at who asks. */
+static void what_ran_out_is_over(void)
+{
+	for (int all = 0; all < 2; all++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+		const struct said *m;
+		struct pf_state s;
+
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_entry(&n, &t)->mute = true;
+		node_run(&n, 13000); /* so that it is not looked at just when it runs out */
+		s = fake_half(&pf, &t, PF_IN, 100);
+		fake_upd_c(&pf, &n, &s);
+		while (node_entry(&n, &t)->expires > n.now + 100 * MS)
+			node_run(&n, 10);
+		n.now = node_entry(&n, &t)->expires;
+		node_quiet(&n);
+		if (all)
+			fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		else
+			fake_id(&pf, &n, ACT_UPD_REQ, 100, PEERS);
+		node_run(&n, 20);
+		m = node_about(&n, ACT_UPD, 100, PEERS);
+		if (all)
+			CHECK(m == NULL);
+		else if (CHECK(m != NULL))
+			CHECK_EQ(m->s.expire, 1);
+		end();
+	}
 }
 
 /* We stood still: that packets passed before does not say that they pass here still. */
@@ -330,6 +540,46 @@ static void ports_are_used_again(void)
 	}
 }
 
+/*
+ * Events that lay in their queue while we stood still are of the time before: what they say began,
+ * ended or passed here may have gone on at another node since.
+ */
+static void events_of_before(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000), gone = tuples_v4(PROTO_UDP, 11, 4000);
+	struct tuples ours = tuples_v4(PROTO_UDP, 12, 4000);
+	struct kernel_entry k, k_gone;
+	struct flow_view v;
+
+	begin();
+	node_open(&n, &ours); /* shows the kernel's timeout, too */
+	node_run(&n, 5000);
+	node_plant(&n, &t, 0, node_entry(&n, &ours)->k.status, 120);
+	node_plant(&n, &gone, 0, node_entry(&n, &ours)->k.status, 30);
+	k = node_entry(&n, &t)->k;
+	k.timeout = 120;
+	k.has_timeout = true;
+	k_gone = node_entry(&n, &gone)->k;
+	k_gone.timeout = 120;
+	k_gone.has_timeout = true;
+	node_entry(&n, &gone)->used = false;
+	node_quiet(&n);
+	n.now += 60 * S;
+	engine_on_event(n.e, KERNEL_NEW, &k, true, n.now);
+	engine_on_event(n.e, KERNEL_NEW, &k_gone, true, n.now);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_INS), 0);
+	CHECK(node_flow(&n, &t, &v) && !v.live);
+	CHECK(!node_flow(&n, &gone, &v));
+	fake_bus(&pf, &n, BUS_START);
+	fake_tells(&pf, &n, &t, 100);
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 10000);
+	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 100);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -341,7 +591,16 @@ int main(void)
 		{"a guess is given up", guess_is_given_up},
 		{"looked at after a peer's word", looked_at_after_a_word},
 		{"a dump's record of what is gone", record_of_what_is_gone},
+		{"a guess is not told", guess_is_not_told},
+		{"a guess that made room", guess_that_made_room},
+		{"a guess of a peer", guess_of_a_peer},
+		{"a record of another translation", record_of_another_translation},
+		{"events of before a standstill", events_of_before},
+		{"a corrected bulk answer", corrected_bulk},
+		{"claimed behind a bulk update", claimed_behind_a_bulk},
+		{"a corrected refresh", corrected_refresh},
 		{"what rests runs out", what_rests_runs_out},
+		{"what ran out is over", what_ran_out_is_over},
 		{"we stood still", stood_still},
 		{"many small steps", many_small_steps},
 		{"ports are used again", ports_are_used_again},

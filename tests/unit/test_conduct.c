@@ -98,6 +98,54 @@ static void deletion_of_a_live_flow(void)
 	end();
 }
 
+/* What pf deletes of a flow it deletes wholly: it is not made to ask for the other half. */
+static void both_halves_are_told_again(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	node_entry(&n, &t)->expires = n.now + 120 * S; /* a packet without an event */
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, 100, PEERS);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_INS, 100, PEERS) != NULL);
+	CHECK(node_about(&n, ACT_INS, 101, PEERS) || node_about(&n, ACT_UPD, 101, PEERS));
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 0);
+	end();
+}
+
+/* A FreeBSD that lacks the state, as beside an OpenBSD, is not made to ask; a Linux node takes an
+ * UPD for no word of who carries it. */
+static void taken_over_beside(uint32_t rule)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake other;
+	struct pf_state s;
+
+	begin();
+	fake_init(&other, DIALECT_FREEBSD_13, 3, 0x55667788);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		s.rule = rule;
+		fake_state(&other, &n, ACT_INS, &s);
+	}
+	node_run(&n, 5000);
+	node_quiet(&n);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_UPD), rule == 1 ? 2 : 0);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), rule == 1 ? 0 : 2);
+	end();
+}
+
+static void taken_over_where_all_are_pf(void)
+{
+	taken_over_beside(1);
+	taken_over_beside(UINT32_MAX);
+}
+
 /* As above, for a flow of the peer whose traffic passes here. */
 static void deletion_of_a_taken_over_flow(void)
 {
@@ -508,6 +556,8 @@ int main(void)
 		{"a standby never kills", standby_never_kills},
 		{"DEL_C of a live flow is answered", deletion_of_a_live_flow},
 		{"DEL_C of a taken-over flow is answered", deletion_of_a_taken_over_flow},
+		{"taken over where all are pf", taken_over_where_all_are_pf},
+		{"both halves are told again", both_halves_are_told_again},
 		{"DEL_C of an idle flow is obeyed", deletion_of_an_idle_flow},
 		{"also soon after the start", deletion_after_the_start},
 		{"deleted and told again", deleted_and_told_again},

@@ -377,6 +377,45 @@ static void refresh_survives_dumps(void)
 	end();
 }
 
+/*
+ * The numbers of the very message that hands a flow over are the first that are true again. Made-up
+ * ones are newer than many, and a pf that takes them drops everything.
+ */
+static void handed_over_with_its_numbers(void)
+{
+	for (int how = 0; how < 3; how++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+		const struct said *m;
+		struct flow_view v;
+		struct pf_state s;
+		uint64_t id;
+
+		begin(DIALECT_FREEBSD_13);
+		node_open(&n, &t);
+		node_run(&n, 5000);
+		CHECK(node_flow(&n, &t, &v));
+		id = how == 2 ? 100 : v.half[0].id;
+		s = fake_half(&pf, &t, PF_IN, id);
+		s.creatorid = how == 2 ? PEERS : v.half[0].creatorid;
+		s.src.seqlo = 0x90000000;
+		s.src.seqhi = 0x90010000;
+		if (how)
+			fake_state(&pf, &n, ACT_INS, &s);
+		else
+			fake_upd_c(&pf, &n, &s);
+		CHECK_EQ(node_counter(&n, C_HANDED_OVER), 1);
+		node_quiet(&n);
+		fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+		node_run(&n, 100);
+		m = node_about(&n, ACT_UPD, id, s.creatorid);
+		if (CHECK(m != NULL)) {
+			CHECK_EQ(m->s.src.seqlo, 0x90000000);
+			CHECK_EQ(m->s.dst.seqlo, s.dst.seqlo);
+		}
+		end();
+	}
+}
+
 /* What passed before a peer's word is no take-over after it, however the entry is looked at. */
 static void handed_over_stays(void)
 {
@@ -471,6 +510,7 @@ int main(void)
 		{"live flows are refreshed, idle ones not", refresh},
 		{"refresh and dumps", refresh_survives_dumps},
 		{"what was handed over stays so", handed_over_stays},
+		{"handed over with its numbers", handed_over_with_its_numbers},
 		{"DEL_C after a silent return", deletion_after_a_silent_return},
 		{"kernel timeouts are written lazily", lazy_writes},
 	};
