@@ -456,6 +456,8 @@ void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, b
 void relay_settle(const struct engine *e, struct flow *f, unsigned halves);
 void relay_delete(struct engine *e, struct half *half, uint8_t segment);
 void relay_replaced(const struct engine *e, struct half *half, bool ours);
+void relay_note_deleted(struct engine *e, uint64_t id, uint32_t creatorid);
+bool relay_has_ended(const struct engine *e, uint64_t id, uint32_t creatorid);
 bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half *half);
 void relay_refused(struct engine *e, const struct peer *p, struct half *half);
 bool relay_is_retold(const struct engine *e, const struct half *half, bool news);

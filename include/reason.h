@@ -66,6 +66,7 @@
 	X(LIVE_DELETE, "live-delete", "deletion of a flow that is alive here; told again")         \
 	X(OTHER_DELETE, "other-delete",                                                            \
 	  "deletion by another peer than the one that carries the flow; not obeyed")               \
+	X(ENDED, "ended", "state in a bulk update that was deleted a moment ago; not taken")       \
 	X(RELAY_COPY, "relay-copy",                                                                \
 	  "copy by another relay, or a word older than the carrier's; passed over")                \
 	X(REQUEST_RATE, "request-rate",                                                            \

@@ -546,6 +546,8 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	if (half) {
 		r = update_known(e, f, in);
 	} else {
+		if (!in->ins && in_bulk(e, in) && relay_has_ended(e, in->s->id, in->s->creatorid))
+			return R_ENDED;
 		if (!peer_rate_ok(e, in->peer))
 			return R_MAX_RATE;
 		r = take_new(e, in, &f);
@@ -591,7 +593,7 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 
 	p->pf |= made_by_pf(s);
 	r = take_state(e, &in);
-	if (r != R_NONE && r != R_STALE && !xlat_is_kept(r))
+	if (r != R_NONE && r != R_STALE && r != R_ENDED && !xlat_is_kept(r))
 		*refused_slot(e, s->id, s->creatorid) =
 			(struct refused){.id = s->id, .creatorid = s->creatorid, .ds = e->ds};
 	return r;

@@ -225,6 +225,7 @@ static enum reason take_delete(struct engine *e, const struct peer *p, uint64_t 
 {
 	struct half *half = table_find_half(&e->table, id, creatorid);
 
+	relay_note_deleted(e, id, creatorid);
 	if (!half)
 		return R_UNKNOWN_DELETE;
 	if (relay_is_deleted_twice(e, p, half))

@@ -12,8 +12,9 @@
 enum {
 	FRESH_DS = 30, /* after a word a copy of it may come for so long */
 	STAMPS = 255,
-	FULL_DS = 100, /* of the updates of a state one in this time is a full one */
-	AGAIN_DS = 9,  /* pf repeats itself each second; within that nothing is told twice */
+	PURGE_DS = 120, /* pf looks at all its states within 10 s, and tells a second later */
+	FULL_DS = 100,	/* of the updates of a state one in this time is a full one */
+	AGAIN_DS = 9,	/* pf repeats itself each second; within that nothing is told twice */
 	WHOLE_LINK = 1 + ENGINE_LINKS_MAX * DIALECT_COUNT, /* segments of this many on */
 };
 
@@ -282,6 +283,28 @@ void relay_replaced(const struct engine *e, struct half *half, bool ours)
 		half_flow(half)->replaced[half_index(half)] = (uint8_t)stamp(e);
 }
 
+/* A deletion was heard. */
+void relay_note_deleted(struct engine *e, uint64_t id, uint32_t creatorid)
+{
+	e->deleted[name_slot(id, creatorid, ASKED_MAX)] =
+		(struct deleted){.id = id,
+				 .creatorid = creatorid,
+				 .ds = e->ds,
+				 .packet = e->counters.done[C_PACKETS_IN]};
+}
+
+/*
+ * A pf that does not hear of that deletion drops the state some seconds later, and until then tells
+ * it in bulk updates: it would begin anew everywhere, and there, too.
+ */
+bool relay_has_ended(const struct engine *e, uint64_t id, uint32_t creatorid)
+{
+	const struct deleted *d = &e->deleted[name_slot(id, creatorid, ASKED_MAX)];
+
+	return relay_needed(e) && d->id == id && d->creatorid == creatorid &&
+	       e->ds - d->ds < PURGE_DS;
+}
+
 /*
  * A deletion of what was deleted and inserted again a moment ago is a copy, which would go round
  * for ever. It is not told there any more.
@@ -294,10 +317,6 @@ bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half 
 
 	if (!relay_needed(e))
 		return false;
-	*d = (struct deleted){.id = half->id,
-			      .creatorid = half->node.word,
-			      .ds = e->ds,
-			      .packet = e->counters.done[C_PACKETS_IN]};
 	taken_back = sendq_undelete(&e->link[p->link], p->version, half->id, half->node.word);
 	at = half_flow(half)->replaced[half_index(half)];
 	said = at && (stamp(e) + STAMPS - at) % STAMPS < 3;
