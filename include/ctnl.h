@@ -37,7 +37,7 @@ int ctnl_event_fd(const struct ctnl *c);
 int ctnl_dump_fd(const struct ctnl *c);
 
 /*
- * Reads some hundred events at most and hands them on; 1 if there may be more, else 0 or -errno
+ * Reads some thousand events at most and hands them on; 1 if there may be more, else 0 or -errno
  * (then the socket is of no use any more).
  */
 int ctnl_on_events(struct ctnl *c);

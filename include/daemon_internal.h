@@ -62,6 +62,7 @@ struct daemon {
 	struct text line; /* of notes for monitors */
 	uint64_t started, look_at, looks;
 	bool dump_failed;
+	bool unread; /* a socket was left with something in it */
 	struct health_history history;
 	int demotion; /* as it stands in the file */
 	bool foreground;

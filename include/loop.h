@@ -41,6 +41,12 @@ int loop_add_signal(struct loop *l, int number, loop_signal_call call, void *ctx
  */
 void loop_set_timer(struct loop *l, uint64_t when);
 
+/*
+ * Sleeps until that time, for the hook: what comes meanwhile is found together. A signal ends it,
+ * and there is none when the loop is about to quit.
+ */
+void loop_rest(struct loop *l, uint64_t until);
+
 /* Called once after each wake-up, when all callbacks are through, and once before the first. */
 void loop_set_hook(struct loop *l, loop_call call, void *ctx);
 

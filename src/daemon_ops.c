@@ -152,6 +152,7 @@ void daemon_events_readable(void *ctx, bool readable, bool writable)
 	(void)writable;
 	if (r < 0)
 		fail(d, "reading conntrack events", r);
+	d->unread |= r > 0;
 }
 
 void daemon_dump_readable(void *ctx, bool readable, bool writable)
@@ -160,7 +161,7 @@ void daemon_dump_readable(void *ctx, bool readable, bool writable)
 
 	(void)readable;
 	(void)writable;
-	(void)ctnl_on_dump(d->ctnl);
+	d->unread |= ctnl_on_dump(d->ctnl) > 0;
 }
 
 void daemon_on_packet(void *ctx, const struct packet_from *from, const void *data, size_t len)
@@ -182,6 +183,7 @@ void daemon_link_readable(void *ctx, bool readable, bool writable)
 		log_limited(&l->d->log, R_SEND_ERROR, loop_now(l->d->loop), LOG_LEVEL_WARNING,
 			    "sync %s: receiving: %s", l->d->settings->sync[l->number].name,
 			    strerror(-r));
+	l->d->unread |= r > 0;
 	if (!dropped)
 		return;
 	engine_on_packets_lost(l->d->engine, 0, dropped);

@@ -202,6 +202,14 @@ void loop_set_timer(struct loop *l, uint64_t when)
 	evtimer_add(l->timer, &tv);
 }
 
+void loop_rest(struct loop *l, uint64_t until)
+{
+	struct timespec t = {.tv_sec = (time_t)(until / NS), .tv_nsec = (long)(until % NS)};
+
+	if (!l->quit)
+		(void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
+}
+
 void loop_set_hook(struct loop *l, loop_call call, void *ctx)
 {
 	l->hook = call;
