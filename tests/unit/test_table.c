@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The flow table against a plain array. */
 #include "check.h"
+#include "hash.h"
 #include "table.h"
 
 #include <string.h>
@@ -265,9 +266,26 @@ static void unlinked_is_not_found(void)
 	table_free(&t);
 }
 
+/* The names of states come of it and are to stay: SipHash-2-4 as its authors give it. */
+static void hashes(void)
+{
+	static const uint64_t expected[] = {
+		0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d,
+		0xcf2794e0277187b7, 0x18765564cd99a68d, 0xcbc9466e58fee3ce, 0xab0200f58b01d137,
+		0x93f5f5799a932462, 0x9e0082df0ba9e4b0, 0x7a5dbbc594ddb9f3, 0xf4b32f46226bada7,
+		0x751e8fbc860ee5fb, 0x14ea5627c0843d90, 0xf723ca908e7af2ee, 0xa129ca6149be45e5};
+	uint8_t bytes[16];
+
+	for (uint8_t i = 0; i < sizeof(bytes); i++)
+		bytes[i] = i;
+	for (size_t len = 0; len < sizeof(expected) / sizeof(expected[0]); len++)
+		CHECK(hash_bytes(bytes, bytes, len) == expected[len]);
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
+		{"hashes", hashes},
 		{"against a model", at_random},
 		{"grows", grows},
 		{"walk under change", walk_under_change},
