@@ -149,6 +149,9 @@ struct flow *table_find(const struct table *t, const struct tuples *tuples);
 struct flow *table_next_middle(const struct table *t, const struct tuples *tuples,
 			       struct flow *after);
 
+/* The flow, found by the middle of these tuples, has all of them. */
+bool table_is(const struct flow *f, const struct tuples *tuples);
+
 /* Gives a half its name; it must have none. False: the name is taken or memory is out. */
 bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid);
 void table_unname(struct table *t, struct flow *f, int half);

@@ -393,11 +393,12 @@ static bool gone_meanwhile(const struct engine *e, const struct tuples *t)
 /* The flow of a kernel entry. */
 static struct flow *find(struct engine *e, const struct tuples *t)
 {
-	struct flow *f = table_find(&e->table, t);
+	struct flow *f, *first = table_next_middle(&e->table, t, NULL);
 
-	if (f)
-		return f;
-	while ((f = table_next_middle(&e->table, t, f)))
+	for (f = first; f; f = table_next_middle(&e->table, t, f))
+		if (table_is(f, t))
+			return f;
+	for (f = first; f; f = table_next_middle(&e->table, t, f))
 		if (local_adopt(e, f, t))
 			return f;
 	return NULL;

@@ -5,7 +5,12 @@
 
 #include "hash.h"
 
-enum { CHUNK = 1024, INDEX_FIRST = 1024, MOVE = 4 };
+enum {
+	CHUNK = 4096, /* records; large enough that what malloc() adds to each does not count */
+	INDEX_FIRST = 1024,
+	INDEX_LOAD = 2, /* nodes in a bucket, on average, when there are to be more buckets */
+	MOVE = 4,
+};
 
 /* ---- index ----------------------------------------------------------------------------- */
 
@@ -55,7 +60,7 @@ static void index_add(struct index *x, struct hnode *n)
 {
 	struct hnode **to;
 
-	if (x->count >= x->size && !x->old) {
+	if (x->count >= INDEX_LOAD * x->size && !x->old) {
 		/* without memory for more buckets the chains grow longer, that is all */
 		struct hnode **bigger = calloc(x->size * 2, sizeof(*bigger));
 
@@ -274,16 +279,22 @@ struct flow *table_next_middle(const struct table *t, const struct tuples *tuple
 	return NULL;
 }
 
-struct flow *table_find(const struct table *t, const struct tuples *tuples)
+bool table_is(const struct flow *f, const struct tuples *tuples)
 {
 	size_t len = family_len(tuples->family), step = len + 2;
 	uint8_t bytes[2 * 18];
-	struct flow *f = NULL;
 
 	(void)put_end(put_end(bytes, len, &tuples->end[ORIG_DST]), len, &tuples->end[REPLY_DST]);
+	return !memcmp(f->ends + ORIG_DST * step, bytes, step) &&
+	       !memcmp(f->ends + REPLY_DST * step, bytes + step, step);
+}
+
+struct flow *table_find(const struct table *t, const struct tuples *tuples)
+{
+	struct flow *f = NULL;
+
 	while ((f = table_next_middle(t, tuples, f)))
-		if (!memcmp(f->ends + ORIG_DST * step, bytes, step) &&
-		    !memcmp(f->ends + REPLY_DST * step, bytes + step, step))
+		if (table_is(f, tuples))
 			return f;
 	return NULL;
 }
@@ -300,10 +311,8 @@ static uint32_t name_hash(const struct table *t, uint64_t id, uint32_t creatorid
 	return (uint32_t)hash_bytes(t->key, bytes, sizeof(bytes));
 }
 
-struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creatorid)
+static struct half *find_half(const struct table *t, uint64_t id, uint32_t creatorid, uint32_t hash)
 {
-	uint32_t hash = name_hash(t, id, creatorid);
-
 	for (struct hnode *n = *index_slot(&t->name, hash); n; n = n->next) {
 		struct half *h = container_of(n, struct half, node);
 
@@ -313,15 +322,21 @@ struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creato
 	return NULL;
 }
 
+struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creatorid)
+{
+	return find_half(t, id, creatorid, name_hash(t, id, creatorid));
+}
+
 bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid)
 {
+	uint32_t hash = name_hash(t, id, creatorid);
 	struct half *h = &f->half[half];
 
-	if (table_find_half(t, id, creatorid))
+	if (find_half(t, id, creatorid, hash))
 		return false;
 	h->id = id;
 	h->node.word = creatorid;
-	h->node.hash = name_hash(t, id, creatorid);
+	h->node.hash = hash;
 	h->flags |= H_PRESENT;
 	index_add(&t->name, &h->node);
 	return true;
