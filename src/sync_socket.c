@@ -14,7 +14,9 @@
 enum {
 	PROTO_PFSYNC = 240,
 	HOP_LIMIT = 255,
-	SOCKET_BUFFER = 8 << 20,
+	RECEIVE_BUFFER =
+		64 << 20, /* all states of a peer at once, faster than the kernel takes them */
+	SEND_BUFFER = 8 << 20,
 	RECEIVE_AT_ONCE = 64,
 	RECEIVE_ROUNDS = 4,
 	RECEIVE_SIZE = 65536, /* pages that are never written to cost nothing */
@@ -94,10 +96,10 @@ static int set_options(const struct sync_socket *s)
 	}
 	if (!err)
 		err = set_int(s->fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
-	if (set_int(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-		(void)set_int(s->fd, SOL_SOCKET, SO_RCVBUF, SOCKET_BUFFER);
-	if (set_int(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-		(void)set_int(s->fd, SOL_SOCKET, SO_SNDBUF, SOCKET_BUFFER);
+	if (set_int(s->fd, SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER))
+		(void)set_int(s->fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BUFFER);
+	if (set_int(s->fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BUFFER))
+		(void)set_int(s->fd, SOL_SOCKET, SO_SNDBUF, SEND_BUFFER);
 	return err;
 }
 
