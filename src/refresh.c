@@ -69,6 +69,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 		step = STEP_MAX;
 	if (returns_unseen(f)) /* soon after the last word, then ever later */
 		step = (int32_t)(f->checked - base) < QUIET ? QUIET : f->checked - base;
+	else if (!(f->flags & F_LIVE)) /* an event tells of the first reply that crosses here */
+		step = STEP_MAX;
 	due = base + (step < whole / 2 ? step : whole / 2);
 	if ((int32_t)(f->checked - due) < 0)
 		return due;
