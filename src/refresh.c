@@ -18,6 +18,7 @@ enum {
 	RETRY = 50,	/* ds until a flow that could not be installed is tried again */
 	STEP_MIN = 100, /* ds between two looks at a young flow */
 	STEP_MAX = 6000,
+	IDLE_TIMES = 3,	   /* as long as it is old: until the next look at a flow without traffic */
 	DUE_MAX = 2048,	   /* timers served in one call */
 	UNKNOWN = 1 << 26, /* an expiry further off is none: see failed() of commit.c */
 	SLACK = 20,	   /* ds; the kernel tells whole seconds */
@@ -43,6 +44,14 @@ static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
 	return 10 * commit_seconds(e, f);
 }
 
+/* As long as the flow is old, within bounds. */
+static uint32_t step_at(uint32_t age)
+{
+	if (age < STEP_MIN)
+		return STEP_MIN;
+	return age < STEP_MAX ? age : STEP_MAX;
+}
+
 /*
  * When the flow is to be looked at next: after half of the peers' timeout, but sooner while it is
  * young. So an INS that was lost is made up for within seconds where pf would repeat itself each
@@ -50,9 +59,8 @@ static uint32_t timeout_ds(const struct engine *e, const struct flow *f)
  */
 static uint32_t due_at(const struct engine *e, const struct flow *f)
 {
-	uint32_t whole = timeout_ds(e, f), step = e->ds - f->created, pause;
+	uint32_t whole = timeout_ds(e, f), step, due, pause;
 	uint32_t base = (int32_t)(f->heard - f->told) > 0 ? f->heard : f->told;
-	uint32_t due;
 
 	if (f->flags & F_PROBE)
 		return f->checked + SOON;
@@ -63,10 +71,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 		return f->kept || f->flags & F_HELD ? f->heard + whole
 						    : f->checked + (pause < RETRY ? RETRY : pause);
 	}
-	if (step < STEP_MIN)
-		step = STEP_MIN;
-	if (step > STEP_MAX)
-		step = STEP_MAX;
+	/* by what does not move: a time that is counted from now never comes */
+	step = step_at(base - f->created);
 	if (returns_unseen(f)) /* soon after the last word, then ever later */
 		step = (int32_t)(f->checked - base) < QUIET ? QUIET : f->checked - base;
 	else if (!(f->flags & F_LIVE)) /* an event tells of the first reply that crosses here */
@@ -74,6 +80,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 	due = base + (step < whole / 2 ? step : whole / 2);
 	if ((int32_t)(f->checked - due) < 0)
 		return due;
+	if (f->flags & F_LIVE) /* looked at, and idle */
+		step = step_at(IDLE_TIMES * (f->checked - f->created));
 	pause = step < whole / 8 ? step : whole / 8;
 	return f->checked + (pause < 10 ? 10 : pause);
 }

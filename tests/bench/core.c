@@ -183,6 +183,7 @@ static void node_start(struct node *n, uint8_t last, uint64_t now)
 	struct prefix own = {.family = 4, .bits = 24, .addr = {203, 0, 113, last}};
 	struct engine_config c = {.hostid = last, .tcp = FROM_REPLIED, .max_states = 10000000};
 
+	timeouts_default(&c.timeouts);
 	c.links = 1;
 	c.link[0] = (struct link_config){.name = "bench",
 					 .dialect = dialect_get(DIALECT_FREEBSD_13),

@@ -355,6 +355,25 @@ static void refresh(void)
 	refreshed_while_live(PROTO_TCP, 86400);
 }
 
+/* A young flow is looked at within seconds, also when it was told half a second after its start. */
+static void told_late(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+
+	begin(DIALECT_FREEBSD_13);
+	n.config.link[0].flush_ms = 500;
+	engine_reload(n.e, &n.config, n.now);
+	node_open(&n, &t);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_INS), 2);
+	node_quiet(&n);
+	node_run(&n, 8000);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 4000);
+	CHECK_EQ(node_said(&n, ACT_UPD), 2);
+	end();
+}
+
 /* Whatever hides between two looks: traffic just before a dump still counts. */
 static void refresh_survives_dumps(void)
 {
@@ -508,6 +527,7 @@ int main(void)
 		{"a half that was never told is made", the_missing_half_is_made},
 		{"our entries become liberal", ours_become_liberal},
 		{"live flows are refreshed, idle ones not", refresh},
+		{"told late", told_late},
 		{"refresh and dumps", refresh_survives_dumps},
 		{"what was handed over stays so", handed_over_stays},
 		{"handed over with its numbers", handed_over_with_its_numbers},
