@@ -18,7 +18,6 @@ enum {
 	EVENT_ROUNDS = 32,
 	DUMP_SIZE = 65536,
 	DUMP_ROUNDS = 8,
-	ANSWER_SIZE = 16384,
 	COMMAND_BUFFER = 4 << 20,
 };
 
@@ -36,7 +35,10 @@ struct ctnl {
 	char *event_buf;   /* EVENTS_AT_ONCE * EVENT_SIZE */
 	char *command_buf; /* ENGINE_BATCH * CTNL_MSG_MAX */
 	char *dump_buf;	   /* DUMP_SIZE */
-	char *answer_buf;  /* ANSWER_SIZE; not shared: a dumped entry may lead to a commit */
+	/* not shared: an event, or a dumped entry, may lead to a commit */
+	struct mmsghdr answer[ENGINE_BATCH];
+	struct iovec answer_iov[ENGINE_BATCH];
+	char *answer_buf; /* ENGINE_BATCH * EVENT_SIZE */
 };
 
 /* ---- sockets --------------------------------------------------------------------------- */
@@ -115,6 +117,17 @@ static int open_events(struct ctnl *c, size_t receive_buffer)
 	return 0;
 }
 
+/* n messages of EVENT_SIZE each, in a row in buf. */
+static void prepare(struct mmsghdr *msg, struct iovec *iov, char *buf, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		iov[i].iov_base = buf + i * EVENT_SIZE;
+		iov[i].iov_len = EVENT_SIZE;
+		msg[i].msg_hdr.msg_iov = &iov[i];
+		msg[i].msg_hdr.msg_iovlen = 1;
+	}
+}
+
 int ctnl_open(struct ctnl **ctnl, const struct ctnl_scope *scope, size_t receive_buffer,
 	      const struct ctnl_handler *handler, void *ctx)
 {
@@ -129,15 +142,11 @@ int ctnl_open(struct ctnl **ctnl, const struct ctnl_scope *scope, size_t receive
 	c->event_buf = malloc((size_t)EVENTS_AT_ONCE * EVENT_SIZE);
 	c->command_buf = calloc(ENGINE_BATCH, CTNL_MSG_MAX); /* libmnl leaves padding as it was */
 	c->dump_buf = malloc(DUMP_SIZE);
-	c->answer_buf = malloc(ANSWER_SIZE);
+	c->answer_buf = malloc((size_t)ENGINE_BATCH * EVENT_SIZE);
 	if (!c->event_buf || !c->command_buf || !c->dump_buf || !c->answer_buf)
 		goto fail;
-	for (size_t i = 0; i < EVENTS_AT_ONCE; i++) {
-		c->iov[i].iov_base = c->event_buf + i * EVENT_SIZE;
-		c->iov[i].iov_len = EVENT_SIZE;
-		c->msg[i].msg_hdr.msg_iov = &c->iov[i];
-		c->msg[i].msg_hdr.msg_iovlen = 1;
-	}
+	prepare(c->msg, c->iov, c->event_buf, EVENTS_AT_ONCE);
+	prepare(c->answer, c->answer_iov, c->answer_buf, ENGINE_BATCH);
 	err = open_command(c);
 	if (!err)
 		err = open_socket(&c->dump);
@@ -380,10 +389,8 @@ static void batch_receive(struct ctnl *c, struct batch *b)
 	bool lost = false;
 
 	for (;;) {
-		ssize_t n = recv(mnl_socket_get_fd(c->command), c->answer_buf, ANSWER_SIZE,
-				 MSG_DONTWAIT);
-		const struct nlmsghdr *nlh;
-		int len = (int)n;
+		int n = recvmmsg(mnl_socket_get_fd(c->command), c->answer, ENGINE_BATCH,
+				 MSG_DONTWAIT, NULL);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -391,11 +398,15 @@ static void batch_receive(struct ctnl *c, struct batch *b)
 			lost = true;
 			continue;
 		}
-		if (n < 0)
+		for (int i = 0; i < n; i++) {
+			const struct nlmsghdr *nlh = c->answer_iov[i].iov_base;
+			int len = (int)c->answer[i].msg_len;
+
+			for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
+				batch_answer(c, b, nlh);
+		}
+		if (n < ENGINE_BATCH)
 			break;
-		nlh = (const void *)c->answer_buf;
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len))
-			batch_answer(c, b, nlh);
 	}
 	for (size_t i = 0; i < b->n; i++) {
 		if (b->op[i]->verb == KERNEL_GET && !b->answered[i])
