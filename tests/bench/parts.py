@@ -13,6 +13,7 @@ from contest import FIREWALLS, tool
 
 A, B = FIREWALLS
 PACE = 20000                                            # bulk-rate of the default configuration
+PROBES_A_SECOND = 250
 PORT, LOAD = 7000, os.path.join(lib.BUILD, "tests", "load", "load")
 TIME_WAIT = "net.netfilter.nf_conntrack_tcp_timeout_time_wait"
 
@@ -151,7 +152,8 @@ def sender_with(lab, n, rate):
     empty = machine.memory_of(pair.process[A].pid)
     fill(lab, A, n)
     at_rest = lambda s: s["flows"]["total"] >= n and not s["queued"]
-    lib.wait_for(lambda: at_rest(pair.daemon[A].ask("status", as_json=True, seconds=60)), 60 + n / 10000, "the flows are not told", 0.5)
+    lib.wait_for(lambda: at_rest(pair.daemon[A].ask("status", as_json=True, seconds=60)), 60 + n / 10000,
+                 "the flows are not told", 0.5)
     return pair, machine.memory_of(pair.process[A].pid) - empty
 
 
@@ -227,15 +229,18 @@ def commit(lab, figures, n, mode="notrack"):
 
 
 def quiet(lab, figures, pair, n, live, seconds):
-    """n idle flows and some with a little traffic, for a while."""
+    """n idle flows and some with a little traffic, for a while: long enough that looks at young flows, which come at
+    ever longer intervals, do not count for more than they are."""
     load = inside(lab, "client", LOAD, "live", lib.SERVER, str(PORT), str(live), str(seconds + 8), "5000")
     time.sleep(6)
-    before, began = pair.cpu(), time.monotonic()
+    probes = lambda: {fw: pair.daemon[fw].counters()["probes"] for fw in FIREWALLS}
+    looked, before, began = probes(), pair.cpu(), time.monotonic()
     time.sleep(seconds)
-    after, took = pair.cpu(), time.monotonic() - began
+    after, took, looks = pair.cpu(), time.monotonic() - began, probes()
     finish(load)
     for fw, who in ((A, "sender"), (B, "receiver")):
         figures.add("quiet", pair.name, f"{who} percent", 100 * (sum(after[fw]) - sum(before[fw])) / took)
+        figures.add("quiet", pair.name, f"{who} looks", (looks[fw] - looked[fw]) / took)
 
 
 # ---- e. latency ----------------------------------------------------------------------------------------------
@@ -246,10 +251,10 @@ def latency(lab, figures, pair, probes, rate):
     with pair:
         load = None
         if rate:
-            load = inside(lab, "client", LOAD, "client", lib.SERVER, str(PORT), str(int(rate * (probes / 250 + 2))), str(rate))
+            load = inside(lab, "client", LOAD, "client", lib.SERVER, str(PORT), str(int(rate * (probes / PROBES_A_SECOND + 2))), str(rate))
             time.sleep(0.7)
-        found = finish(subprocess.Popen([tool("latency"), f"/run/netns/{lab.ns(A)}", f"/run/netns/{lab.ns(B)}", str(probes), "250"],
-                                        stdout=subprocess.PIPE, text=True))
+        found = finish(subprocess.Popen([tool("latency"), *(f"/run/netns/{lab.ns(fw)}" for fw in FIREWALLS), str(probes),
+                                         str(PROBES_A_SECOND)], stdout=subprocess.PIPE, text=True))
         if load:
             load.communicate(timeout=60)
     for what in ("median", "p99", "p99.9", "lost"):

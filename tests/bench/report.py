@@ -100,6 +100,7 @@ def rows(f, many, pf_bytes):
         table.append(ratio(f"the same p99, beside conntrackd's, {part.removeprefix('latency ')}", part, "p99", None))
     for who in ("sender", "receiver"):
         table.append(ours(f"quiet {number(many[-1])} and 10 000 live flows, {who}", "quiet", f"{who} percent", 2, unit="%"))
+        table.append(ours(f"entries looked at a second meanwhile, {who}", "quiet", f"{who} looks"))
     for part in ("udp", "nat", "short 100000"):
         for what, title in (("sender CPU", "CPU, sender"), ("receiver CPU", "CPU, receiver"), ("bytes", "bytes")):
             table.append(ratio(f"{part}: {title}", part, what, None))

@@ -9,6 +9,7 @@ bad=0
 complain() { echo "$*" >&2; bad=1; }
 
 for file in src/*.c include/*.h $(find tests -name '*.[ch]') bootstrap tests/run tests/install-deps tests/lint/*.sh \
+	tests/bench/run tests/bench/*.py \
 	$(find tests/lab tests/netns tests/package debian/tests -type f ! -name '*.pyc' ! -name control) .ci/run; do
 	[ -f "$file" ] || continue
 	[ "$file" = bootstrap ] || head -n 3 "$file" | grep -q 'SPDX-License-Identifier: GPL-2.0-or-later' ||
