@@ -231,6 +231,13 @@ def commit(lab, figures, n, mode="notrack"):
 def quiet(lab, figures, pair, n, live, seconds):
     """n idle flows and some with a little traffic, for a while: long enough that looks at young flows, which come at
     ever longer intervals, do not count for more than they are."""
+    sent = lambda: sum(pair.daemon[fw].counters()["packets-out"] for fw in FIREWALLS)
+
+    def still(last=[sent()]):
+        before, last[0] = last[0], sent()
+        return last[0] - before < 100
+
+    lib.wait_for(still, 60 + 4 * n / PACE, "the nodes still tell each other their states", 2)   # both do, after a start
     load = inside(lab, "client", LOAD, "live", lib.SERVER, str(PORT), str(live), str(seconds + 8), "5000")
     time.sleep(6)
     probes = lambda: {fw: pair.daemon[fw].counters()["probes"] for fw in FIREWALLS}
