@@ -138,6 +138,7 @@ struct peer {
 	unsigned spoken;	       /* mask of dialects */
 	uint8_t version;	       /* of its latest header */
 	bool many;		       /* it speaks both header versions: no pf */
+	bool dense;		       /* it reads several states of layout 1301 in a section */
 	uint64_t version_at[2];	       /* when it spoke which: FreeBSD's, OpenBSD's */
 	bool icmp_told, icmp_typed;    /* how it keys ICMP, as its states showed */
 	uint32_t hostid[4];
@@ -422,6 +423,7 @@ bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
 void peer_dialects(struct engine *e, unsigned link);
 void peer_icmp(struct engine *e, struct peer *p, const struct pf_state *s, enum pf_layout layout);
+bool peer_single(const struct engine *e, unsigned link, const struct dialect *d);
 bool peer_rate_ok(struct engine *e, struct peer *p);
 enum reason peer_quota(struct engine *e, struct peer *p);
 void peer_take_flow(struct engine *e, struct peer *p, struct flow *f);

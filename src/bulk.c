@@ -327,7 +327,7 @@ static void answer_portion(struct engine *e, struct link *l, const struct dialec
 	struct builder b;
 	struct pf_state s;
 
-	builder_start(&b, d, e->packet, sendq_payload(l, d), !l->config.dialect);
+	builder_start(&b, d, e->packet, sendq_payload(l, d), peer_single(e, index, d));
 	if (first)
 		put_bus(e, index, &b, BUS_START);
 	for (size_t i = 0; i < n; i++) {

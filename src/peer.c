@@ -178,7 +178,7 @@ bool peer_heard(struct engine *e, struct peer *p, uint8_t version)
 	if (p->first != e->now && appears && p->gone_after < LOOK_MOST_S * NS_PER_S)
 		p->gone_after *= 2; /* one that is often silent has not gone each time */
 	if (appears)
-		p->pf = false;
+		p->pf = p->dense = false;
 	p->heard = e->now;
 	p->packets++;
 	hear_version(e, p, version);
@@ -205,6 +205,25 @@ void peer_icmp(struct engine *e, struct peer *p, const struct pf_state *s, enum 
 	p->icmp_told = true;
 	p->icmp_typed = outside != inside;
 	l->icmp_typed = p->icmp_typed ? l->icmp_typed | bit : l->icmp_typed & ~bit;
+}
+
+/*
+ * Whether a section may hold one state only: FreeBSD 14 misreads the second one of layout 1301,
+ * which it may have been set to speak. Those up to 13 show by six in a packet that they are none.
+ */
+bool peer_single(const struct engine *e, unsigned link, const struct dialect *d)
+{
+	struct list *n;
+
+	if (d->layout != LAYOUT_1301 || e->link[link].config.dialect)
+		return false;
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		if (p->link == link && p->version == d->version && !p->dense)
+			return true;
+	}
+	return false;
 }
 
 /* import.max-rate: a bucket of RATE_BURST states. */

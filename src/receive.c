@@ -12,6 +12,7 @@
 enum {
 	LAST_WORDS_DS = 10,    /* pf tells what happened within a second */
 	CARRIED_DS = 600,      /* how long it counts that a peer has said that it carries a flow */
+	OLD_DENSITY = 6,       /* states of layout 1301 in a packet; newer ones have room for 5 */
 	CLEAR_AT_ONCE = 10000, /* records, in a tenth of a second */
 	ANSWER_RATE = 20000,   /* states that were asked for, in a second and link */
 	ANSWER_BURST = 2000,
@@ -329,6 +330,8 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 	struct pf_state state;
 
 	peer_dialect(e, p, s->layout);
+	if (s->layout == LAYOUT_1301)
+		p->dense |= s->count >= OLD_DENSITY;
 	if (s->action == ACT_UPD)
 		bulk_on_states(e, l, p);
 	while (section_next_state(s, &state)) {

@@ -340,7 +340,7 @@ static void flush_dialect(struct engine *e, unsigned link, const struct dialect 
 	struct builder b;
 	unsigned all = 0;
 
-	builder_start(&b, d, e->packet, sendq_payload(l, d), !l->config.dialect);
+	builder_start(&b, d, e->packet, sendq_payload(l, d), peer_single(e, link, d));
 	if (part & PART_SHORT) {
 		put_ids(e, link, &b, &l->acks, ACT_INS_ACK);
 		put_ids(e, link, &b, &l->deletions[d->version == PFSYNC_VERSION_OPENBSD],
@@ -465,7 +465,8 @@ static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
 	}
 	if (what & (PEND_INS | PEND_UPD)) {
 		half->flags |= H_TOLD;
-		f->links[h] |= relay_readers(e, f->scope);
+		if (relay_needed(e))
+			f->links[h] |= relay_readers(e, f->scope);
 		if (!relayed && !(half->flags & H_NUMBERS) && !told_strict(e, f))
 			half->flags |= H_SLOPPY;
 	}

@@ -507,6 +507,51 @@ static void receive_only(void)
 	end();
 }
 
+/* The most states in a section of the answer to a bulk request. */
+static unsigned densest(void)
+{
+	unsigned most = 0;
+
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 3000);
+	for (size_t i = 0; i < n.sents; i++) {
+		struct packet p;
+		struct section s;
+
+		CHECK_EQ(packet_open(&p, n.sent[i].data, n.sent[i].len), R_NONE);
+		while (packet_next(&p, &s))
+			if (s.action == ACT_UPD && s.count > most)
+				most = s.count;
+	}
+	return most;
+}
+
+/* FreeBSD 14 misreads the second state of a 1301 section; six in one show that it is none. */
+static void one_in_a_section(void)
+{
+	struct engine_config c = node_config(OURS);
+
+	c.link[0].dialect = NULL;
+	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
+	for (uint16_t i = 0; i < 20; i++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, (uint16_t)(1 + i));
+
+		node_open(&n, &t);
+	}
+	CHECK_EQ(densest(), 1);
+	fake_begin(&pf);
+	for (uint64_t i = 0; i < 6; i++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 20, (uint16_t)(1 + i));
+		struct pf_state s = fake_half(&pf, &t, PF_IN, 100 + i);
+
+		CHECK(builder_add_state(&pf.b, ACT_INS, &s));
+	}
+	fake_end(&pf, &n);
+	CHECK_EQ(densest(), 6);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -529,6 +574,7 @@ int main(void)
 		{"died in its answer", died_in_its_answer},
 		{"a bulk is not the whole picture", not_the_whole_picture},
 		{"a link that only receives", receive_only},
+		{"one state in a section", one_in_a_section},
 	};
 
 	return check_main("bulk", tests, sizeof(tests) / sizeof(tests[0]));
