@@ -138,7 +138,7 @@ static bool raise(struct engine *e, struct flow *f)
 }
 
 /* No Linux node hears us: UPD_C is what says to one that we carry a flow. */
-static bool only_pf(const struct engine *e)
+bool local_only_pf(const struct engine *e)
 {
 	struct list *n;
 
@@ -157,7 +157,7 @@ static bool only_pf(const struct engine *e)
  */
 void local_take_over(struct engine *e, struct flow *f)
 {
-	unsigned update = refresh_by_upd(e) && only_pf(e) ? PEND_UPD : PEND_UPD_C;
+	unsigned update = refresh_by_upd(e) && local_only_pf(e) ? PEND_UPD : PEND_UPD_C;
 
 	f->flags |= F_LIVE;
 	f->half[HALF_IN].carrier = f->half[HALF_OUT].carrier = 0;

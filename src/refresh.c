@@ -162,8 +162,13 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	if (f->flags & F_LIVE && (traffic || again)) {
 		local_update(e, f, k, true);
 		engine_count(e, C_REFRESHED);
-		/* UPD_C says that we carry it, which after a while may not be so any more */
-		sendq_pend_told(e, f, refresh_by_upd(e) || age > LONG_AGO ? PEND_UPD : PEND_UPD_C);
+		/* UPD_C says that we carry it, which after a while may not be so any more; a
+		 * take-over was told by UPD where none but pf hears it */
+		sendq_pend_told(e, f,
+				(refresh_by_upd(e) && !(again && local_only_pf(e))) ||
+						age > LONG_AGO
+					? PEND_UPD
+					: PEND_UPD_C);
 	} else if (!traffic && deleted(f)) {
 		commit_delete(e, f);
 		engine_forget(e, f);
