@@ -388,12 +388,20 @@ struct address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d)
 	return (struct address){.family = 4, .addr = {a, b, c, d}};
 }
 
+struct address address_on(const struct address *a, unsigned link)
+{
+	struct address on = *a;
+
+	on.addr[2] = (uint8_t)(on.addr[2] + link);
+	return on;
+}
+
 void node_link(struct node *n, unsigned link, bool up, unsigned mtu)
 {
+	struct address at = address_on(&n->address, link);
 	struct prefix own = {.family = 4, .bits = 24};
 
-	memcpy(own.addr, n->address.addr, 4);
-	own.addr[2] = (uint8_t)(own.addr[2] + link);
+	memcpy(own.addr, at.addr, 4);
 	engine_on_link(n->e, link, up, mtu, &own, 1, n->now);
 	n->next = n->now;
 }

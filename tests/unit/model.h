@@ -139,6 +139,12 @@ size_t node_said(const struct node *n, enum pf_action action);
 const struct said *node_nth(const struct node *n, enum pf_action action, size_t nth);
 const struct said *node_about(const struct node *n, enum pf_action action, uint64_t id,
 			      uint32_t creatorid);
+/* How often it was said on that link; of any state if id is 0. */
+size_t node_times(const struct node *n, unsigned link, enum pf_action action, uint64_t id);
+/* The first one; NULL if there is none. */
+const struct said *node_on(const struct node *n, unsigned link, enum pf_action action, uint64_t id);
+/* All messages on a link that say something of states. */
+size_t node_talk(const struct node *n, unsigned link);
 /* The nth full state of that direction. */
 const struct said *node_half(const struct node *n, enum pf_action action, uint8_t direction,
 			     size_t nth);
@@ -153,19 +159,41 @@ uint64_t node_refused(const struct node *n, enum reason r);
 /* A peer that is only pretended. */
 struct fake {
 	const struct dialect *dialect;
+	unsigned link;
 	struct address address;
 	uint32_t hostid;
 	struct builder b;
 	uint8_t buf[2048];
 };
 
+/* On the first link, with the address 203.0.113.<last>. */
 void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid);
+/* On another link of the node. */
+void fake_move(struct fake *f, unsigned link);
+/* Answers the node's bulk request; the one flow that it tells, to show its dialect, ends at once.
+ */
+void fake_greet(struct fake *f, struct node *n);
 /* A node that has met a peer, and got its (empty) bulk update; what was sent is forgotten. */
 void node_meet(struct node *n, struct fake *f, const struct engine_config *config,
 	       enum dialect_id d);
+/* The same with two links and two peers: a on the first link, b on that one. */
+void node_between(struct node *n, struct fake *a, struct fake *b,
+		  const struct engine_config *config);
+/* A configuration, and peers, for that. */
+struct engine_config config_between(struct fake *a, enum dialect_id da, struct fake *b,
+				    enum dialect_id db, unsigned link);
+/* In their layout, on their link. */
+size_t fake_times(const struct fake *f, const struct node *n, enum pf_action action, uint64_t id);
+/* Both halves deleted by name. */
+void fake_deletes(struct fake *f, struct node *n, uint64_t id, uint32_t creatorid);
 struct address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);
 
+/* The address of whoever has that one on the first link. */
+struct address address_on(const struct address *a, unsigned link);
+
 void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len);
+void node_hear_on(struct node *n, unsigned link, const struct address *from, const void *data,
+		  size_t len);
 /* One packet: begin, add with the builder, end. */
 void fake_begin(struct fake *f);
 void fake_end(struct fake *f, struct node *n);

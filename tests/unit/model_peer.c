@@ -47,6 +47,31 @@ const struct said *node_half(const struct node *n, enum pf_action action, uint8_
 	return NULL;
 }
 
+size_t node_times(const struct node *n, unsigned link, enum pf_action action, uint64_t id)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->saids; i++)
+		count += n->said[i].link == link && n->said[i].action == action &&
+			 (!id || n->said[i].id == id);
+	return count;
+}
+
+const struct said *node_on(const struct node *n, unsigned link, enum pf_action action, uint64_t id)
+{
+	for (size_t i = 0; i < n->saids; i++)
+		if (n->said[i].link == link && n->said[i].action == action && n->said[i].id == id)
+			return &n->said[i];
+	return NULL;
+}
+
+size_t node_talk(const struct node *n, unsigned link)
+{
+	return node_times(n, link, ACT_INS, 0) + node_times(n, link, ACT_UPD, 0) +
+	       node_times(n, link, ACT_UPD_C, 0) + node_times(n, link, ACT_DEL_C, 0) +
+	       node_times(n, link, ACT_CLR, 0);
+}
+
 bool node_flow(const struct node *n, const struct tuples *t, struct flow_view *v)
 {
 	uint64_t cursor = 0;
@@ -142,29 +167,72 @@ void fake_init(struct fake *f, enum dialect_id d, uint8_t last, uint32_t hostid)
 			   .hostid = hostid};
 }
 
-void node_meet(struct node *n, struct fake *f, const struct engine_config *config,
-	       enum dialect_id d)
+void fake_move(struct fake *f, unsigned link)
+{
+	f->link = link;
+	f->address = address_on(&f->address, link);
+}
+
+void fake_greet(struct fake *f, struct node *n)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 250, 9);
-	struct pf_state s;
+	struct pf_state s = fake_half(f, &t, PF_IN, 1); /* a full state shows the dialect */
 
-	node_start(n, config, 2, 1000 * S);
-	fake_init(f, d, 1, 0x11223344);
-	(void)node_settle(n);
 	fake_bus(f, n, BUS_START);
-	s = fake_half(f, &t, PF_IN, 1); /* a full state shows the dialect */
 	fake_state(f, n, ACT_UPD, &s);
 	fake_bus(f, n, BUS_END);
 	fake_id(f, n, ACT_DEL_C, 1, f->hostid);
+}
+
+void node_meet(struct node *n, struct fake *f, const struct engine_config *config,
+	       enum dialect_id d)
+{
+	node_start(n, config, 2, 1000 * S);
+	fake_init(f, d, 1, 0x11223344);
+	(void)node_settle(n);
+	fake_greet(f, n);
 	node_begin(n);
 	node_quiet(n);
 }
 
-void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len)
+struct engine_config config_between(struct fake *a, enum dialect_id da, struct fake *b,
+				    enum dialect_id db, unsigned link)
+{
+	struct engine_config c = node_config(0x0a0b0c0d);
+
+	c.links = 1 + link;
+	c.link[1] = c.link[0];
+	c.link[1].name = "other";
+	fake_init(a, da, 1, 0x11111111);
+	fake_init(b, db, 3, 0x22222222);
+	fake_move(b, link);
+	return c;
+}
+
+void node_between(struct node *n, struct fake *a, struct fake *b,
+		  const struct engine_config *config)
+{
+	node_start(n, config, 2, 1000 * S);
+	(void)node_settle(n);
+	fake_greet(a, n);
+	node_run(n, 100);
+	fake_greet(b, n);
+	node_begin(n);
+	node_run(n, 5000);
+	node_quiet(n);
+}
+
+void node_hear_on(struct node *n, unsigned link, const struct address *from, const void *data,
+		  size_t len)
 {
 	struct packet_from how = {.src = *from, .ttl = PFSYNC_TTL, .right_interface = true};
 
-	engine_on_packet(n->e, 0, &how, data, len, n->now);
+	engine_on_packet(n->e, link, &how, data, len, n->now);
+}
+
+void node_hear_raw(struct node *n, const struct address *from, const void *data, size_t len)
+{
+	node_hear_on(n, 0, from, data, len);
 }
 
 void fake_begin(struct fake *f)
@@ -178,7 +246,7 @@ void fake_end(struct fake *f, struct node *n)
 
 	if (!len)
 		abort();
-	node_hear_raw(n, &f->address, f->buf, len);
+	node_hear_on(n, f->link, &f->address, f->buf, len);
 	(void)node_settle(n);
 }
 
@@ -291,4 +359,22 @@ bool node_told(struct node *n, const struct tuples *t, uint32_t creatorid)
 	return node_flow(n, t, &v) && v.told &&
 	       (node_about(n, ACT_INS, v.half[0].id, creatorid) ||
 		node_about(n, ACT_INS, v.half[1].id, creatorid));
+}
+
+size_t fake_times(const struct fake *f, const struct node *n, enum pf_action action, uint64_t id)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < n->saids; i++)
+		count += n->said[i].link == f->link && n->said[i].action == action &&
+			 n->said[i].id == id && n->said[i].layout == f->dialect->layout;
+	return count;
+}
+
+void fake_deletes(struct fake *f, struct node *n, uint64_t id, uint32_t creatorid)
+{
+	fake_begin(f);
+	(void)builder_add_id(&f->b, ACT_DEL_C, id, creatorid);
+	(void)builder_add_id(&f->b, ACT_DEL_C, id + 1, creatorid);
+	fake_end(f, n);
 }
