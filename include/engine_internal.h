@@ -141,7 +141,7 @@ struct peer {
 	bool dense;		       /* it reads several states of layout 1301 in a section */
 	uint64_t version_at[2];	       /* when it spoke which: FreeBSD's, OpenBSD's */
 	bool icmp_told, icmp_typed;    /* how it keys ICMP, as its states showed */
-	uint32_t hostid[4];
+	uint32_t hostid[16]; /* creators, latest first; of a relay those of all that it hears */
 	uint64_t first, returned, heard, packets, messages, refused;
 	uint32_t whole, half;			  /* flows told in both halves, in one */
 	uint32_t seen_whole, seen_half;		  /* at the last look for withheld halves */

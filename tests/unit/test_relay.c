@@ -456,6 +456,25 @@ static void replaced_once(void)
 	end();
 }
 
+/* A creator that is new at a peer makes it asked for all it has: once, also at a relay, who has
+ * many of them. */
+static void many_creators(void)
+{
+	begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 1);
+	for (uint32_t i = 0; i < 24; i++) {
+		struct tuples t = tuples_v4(PROTO_UDP, 10, (uint16_t)(4000 + i));
+		struct fake of = b;
+
+		of.hostid = 0x44444440 + i % 6;
+		copy_ins(&b, &of, &t, 100 + 2 * i);
+		fake_bus(&b, &n, BUS_START);
+		fake_bus(&b, &n, BUS_END);
+		node_run(&n, 6000);
+	}
+	CHECK_EQ(node_times(&n, 1, ACT_UPD_REQ, 0), 6);
+	end();
+}
+
 /* ---- starts and outages ---------------------------------------------------------------- */
 
 /* In answer to a start one may tell what all know, or what the others lack. */
@@ -534,6 +553,7 @@ int main(void)
 		{"copies", copies},
 		{"late copy", late_copy},
 		{"replaced once", replaced_once},
+		{"many creators", many_creators},
 		{"after a start", after_a_start},
 		{"after an outage", after_an_outage},
 	};
