@@ -527,8 +527,8 @@ static void walk_run(struct engine *e)
 		struct flow *f = table_walk(&e->table, &e->walk_cursor);
 
 		if (!f) {
-			if (e->walk & WALK_RETELL &&
-			    !((e->walk_next | e->walk_asked) & WALK_RETELL))
+			if (!e->undecided && e->walk & (WALK_RETELL | WALK_ANNOUNCE) &&
+			    !((e->walk_next | e->walk_asked) & (WALK_RETELL | WALK_ANNOUNCE)))
 				e->retell_links = 0;
 			e->walk = 0;
 			bulk_walk(e, e->walk_next);

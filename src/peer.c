@@ -120,7 +120,8 @@ void peer_dialects(struct engine *e, unsigned link)
 	if (l->config.dialect || !spoken)
 		return;
 	if (spoken & ~l->dialects) { /* it could not understand what was told so far */
-		relay_retell(e, link);
+		if (l->dialects)
+			relay_retell(e, link);
 		bulk_walk_asked(e, WALK_RETELL);
 	}
 	l->dialects = spoken;

@@ -405,15 +405,15 @@ void relay_retell(struct engine *e, unsigned link)
 	e->retell_links |= (uint8_t)(1u << link);
 }
 
-/* One flow in a walk for them. */
+/* One flow in a walk for them. At the start they may be about to tell it themselves. */
 void relay_flow(struct engine *e, struct flow *f)
 {
-	if (!relay_needed(e) || f->flags & (F_LIVE | F_UNDECIDED))
+	if (!relay_needed(e) || e->undecided || f->flags & (F_LIVE | F_UNDECIDED))
 		return;
 	for (int h = HALF_IN; h <= HALF_OUT; h++) {
 		if (!(f->half[h].flags & H_PRESENT))
 			continue;
-		if (f->from && e->walk & WALK_RETELL)
+		if (f->from)
 			f->links[h] &= (uint8_t) ~(e->retell_links & ~(1u << relay_link(f->from)));
 		relay_state(e, f, h, false);
 	}

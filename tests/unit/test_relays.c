@@ -298,6 +298,41 @@ static void one_is_deaf(void)
 	end();
 }
 
+/* The traffic passes one of them: it says so to all, and the other one says nothing of it. */
+static void one_takes_over(void)
+{
+	begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 1);
+	tells(&a, INSERTS, 0);
+	silence();
+	quiet();
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct tuples t = flow_of(i);
+
+		CHECK(node_packet(&relay[0], &t, true));
+		CHECK(node_packet(&relay[0], &t, false));
+	}
+	run(3000);
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct tuples t = flow_of(i);
+		struct flow_view v;
+
+		CHECK(node_flow(&relay[0], &t, &v) && v.live);
+		CHECK(node_flow(&relay[1], &t, &v) && !v.live);
+	}
+	/* the strict states of TCP are replaced */
+	CHECK_EQ(told_by(0, &a, ACT_INS, 0), FLOWS);
+	CHECK_EQ(told_by(0, &b, ACT_INS, 0), FLOWS);
+	CHECK_EQ(told_by(0, &a, ACT_DEL_C, 0), FLOWS);
+	CHECK_EQ(told_by(0, &b, ACT_DEL_C, 0), FLOWS);
+	CHECK_EQ(told_by(1, &a, ACT_INS, 0) + told_by(1, &b, ACT_INS, 0), 0);
+	CHECK_EQ(told_by(1, &a, ACT_DEL_C, 0) + told_by(1, &b, ACT_DEL_C, 0), 0);
+	run(3000);
+	quiet();
+	run(5000);
+	CHECK_EQ(talk(&a) + talk(&b), 0);
+	end();
+}
+
 static void cleared(void)
 {
 	begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 1);
@@ -325,6 +360,7 @@ int main(void)
 		{"one link, two versions", one_link_two_versions},
 		{"there and back", there_and_back},
 		{"one is deaf", one_is_deaf},
+		{"one takes over", one_takes_over},
 		{"cleared", cleared},
 	};
 
