@@ -334,6 +334,8 @@ struct peer_view {
 	uint64_t answered;		    /* its last answer to a question of ours; 0 never */
 	uint64_t deaf; /* what it was asked since then it did not answer; 0: it answers */
 	bool clash;    /* it goes by our hostid */
+	/* its states have shown how it keys ICMP; by id and type, not by the id twice */
+	bool icmp_told, icmp_typed;
 };
 
 /* n-th peer; false if there is none. */

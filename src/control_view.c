@@ -142,6 +142,8 @@ static void add_peer(const struct control_env *env, const struct peer_view *p, s
 		text_add(t, "\"%s\"", p->dialect->name);
 	else
 		text_add(t, "null");
+	if (p->icmp_told)
+		text_add(t, ",\"icmp_keys\":\"%s\"", p->icmp_typed ? "id-type" : "id");
 	text_add(t, ",\"version\":%u,\"hostids\":[", p->version);
 	for (int i = 0; i < 4; i++) {
 		if (!p->hostid[i])

@@ -161,8 +161,12 @@ static void print_peers(FILE *out, const json_t *o)
 		const char *dialect = json_string_value(json_object_get(p, "dialect"));
 
 		fprintf(out, "%s on link %s\n", str(p, "address"), str(p, "link"));
-		fprintf(out, "    dialect  %s, header version %lld\n",
+		fprintf(out, "    dialect  %s, header version %lld",
 			dialect ? dialect : "not learned yet", num(p, "version"));
+		if (json_object_get(p, "icmp_keys"))
+			fprintf(out, ", ICMP by %s",
+				strcmp(str(p, "icmp_keys"), "id") ? "id and type" : "id");
+		fputc('\n', out);
 		fprintf(out, "    hostids ");
 		json_array_foreach(json_object_get(p, "hostids"), n, hostid)
 			fprintf(out, " %s", json_string_value(hostid));

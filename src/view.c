@@ -134,6 +134,8 @@ bool engine_peer_view(const struct engine *e, size_t n, struct peer_view *v)
 			.answered = p->answered,
 			.deaf = p->deaf,
 			.clash = p->clash,
+			.icmp_told = p->icmp_told,
+			.icmp_typed = p->icmp_typed,
 		};
 		memcpy(v->hostid, p->hostid, sizeof(v->hostid));
 		return true;

@@ -220,7 +220,16 @@ static void test_objects(void)
 	CHECK_STR(string_of(first, "address"), "203.0.113.1");
 	CHECK(json_is_null(json_object_get(first, "dialect")));
 	CHECK_EQ(json_array_size(json_object_get(first, "hostids")), 1);
+	CHECK(!json_object_get(first, "icmp_keys"));
 	json_decref(o);
+	for (int typed = 0; typed < 2; typed++) {
+		e.peer.icmp_told = true;
+		e.peer.icmp_typed = typed;
+		o = ask(&env, "{\"command\":\"peers\",\"args\":[]}");
+		first = json_array_get(json_object_get(o, "peers"), 0);
+		CHECK_STR(string_of(first, "icmp_keys"), typed ? "id-type" : "id");
+		json_decref(o);
+	}
 
 	o = ask(&env, "{\"command\":\"counters\"}");
 	CHECK_EQ(number_of(json_object_get(o, "refused"), "ttl"), 3);

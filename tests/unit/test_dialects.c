@@ -159,6 +159,34 @@ static void a_new_dialect(void)
 	end();
 }
 
+static void a_new_dialect_elsewhere(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct fake c;
+
+	begin(DIALECT_OPENBSD, DIALECT_FREEBSD_13, 1);
+	fake_tells(&a, &n, &t, 100);
+	node_run(&n, 5000);
+	CHECK_EQ(fake_times(&b, &n, ACT_INS, 100), 1);
+	fake_init(&c, DIALECT_FREEBSD_15, 4, 0x44444444);
+	fake_move(&c, 1);
+	fake_greet(&c, &n);
+	node_run(&n, 5000);
+	CHECK_EQ(fake_times(&c, &n, ACT_INS, 100), 1);
+	CHECK_EQ(fake_times(&c, &n, ACT_INS, 101), 1);
+	CHECK_EQ(node_talk(&n, 0), 0);
+	/* what both can read is said once */
+	node_quiet(&n);
+	fake_deletes(&a, &n, 100, AS);
+	node_run(&n, 1000);
+	CHECK_EQ(node_times(&n, 1, ACT_DEL_C, 100), 1);
+	fake_clr(&a, &n, AS, "");
+	node_run(&n, 1000);
+	CHECK_EQ(node_times(&n, 1, ACT_CLR, 0), 1);
+	CHECK_EQ(node_talk(&n, 0), 0);
+	end();
+}
+
 /* FreeBSD 13 and 14 key ICMP in one of two ways; who has shown which gets it so. */
 static void keys_of_icmp(void)
 {
@@ -169,12 +197,16 @@ static void keys_of_icmp(void)
 		struct pf_state s;
 		struct pf_key key[2];
 		struct flow_view v;
+		struct peer_view p;
 		const struct said *m;
 
 		begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 1);
 		s = fake_half(&a, &t, PF_IN, 100);
 		xlat_keys(&t, PF_IN, typed, s.key);
+		CHECK(engine_peer_view(n.e, 0, &p) && !p.icmp_told);
 		fake_state(&a, &n, ACT_INS, &s);
+		CHECK(engine_peer_view(n.e, 0, &p) && p.icmp_told);
+		CHECK_EQ(p.icmp_typed, typed);
 		node_open(&n, &mine);
 		fake_tells(&b, &n, &from_b, 200);
 		node_run(&n, 1000);
@@ -261,6 +293,7 @@ int main(void)
 		{"another version", another_version},
 		{"packets of their own", packets_of_their_own},
 		{"a new dialect", a_new_dialect},
+		{"a new dialect elsewhere", a_new_dialect_elsewhere},
 		{"keys of ICMP", keys_of_icmp},
 		{"beyond words", beyond_words},
 		{"followed by another", followed_by_another},
