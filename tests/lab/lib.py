@@ -181,6 +181,7 @@ class Lab:
         possible()
         self.firewalls, self.prefix = firewalls, f"pl{os.getpid()}-"
         self.daemons, self.closers, self.carrier, self.broken = [], [], None, set()
+        self.hosts = []
         self.dir = tempfile.mkdtemp(prefix="pfsync-lab-")
         try:
             self._build(pf, nat, open_standby)
@@ -238,6 +239,17 @@ class Lab:
              f"{name}-{segment}", "netns", self.ns("hub")])
         self.hub(f"link set {name}-{segment} master {segment} up")
         self._ip(name, f"addr add {v4}/24 dev {interface}", f"link set {interface} up")
+
+    def segment(self, name):
+        """One more network beside lan, wan and sync."""
+        self.hub(f"link add {name} type bridge mcast_snooping 0 forward_delay 0", f"link set {name} up")
+
+    def host(self, name, interface, segment, v4):
+        """One more namespace, with an interface on a segment."""
+        run(["ip", "netns", "add", self.ns(name)])
+        self.hosts.append(name)
+        self._ip(name, "link set lo up")
+        self.plug(name, interface, segment, v4)
 
     def sysctl(self, name, values):
         with inside(self.ns(name)):
@@ -360,7 +372,7 @@ class Lab:
         for closer in reversed(self.closers):
             with contextlib.suppress(Exception):
                 closer()
-        for name in ("client", "server", *self.firewalls, "pf", "hub"):
+        for name in ("client", "server", *self.firewalls, *self.hosts, "pf", "hub"):
             if os.path.exists(f"/run/netns/{self.ns(name)}"):
                 run(["ip", "netns", "del", self.ns(name)], must=False)
         shutil.rmtree(self.dir, ignore_errors=True)
@@ -459,8 +471,9 @@ LIBERAL = 0x08                                                                  
 class Daemon:
     """One pfsync-linux. Sections of the configuration are given as their text: announce="local = yes"."""
 
-    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", under=(), interface="sync", **sections):
-        """under: a command that runs it, with its arguments."""
+    def __init__(self, lab, fw, dialect="freebsd-13", hostid=None, sync="", under=(), interface="sync", links=(),
+                 **sections):
+        """under: a command that runs it, with its arguments; links: more sync links, (interface, dialect)."""
         self.lab, self.fw, self.process, self.under = lab, fw, None, list(under)
         self.file, self.log, self.control = (os.path.join(lab.dir, f"{fw}.{end}") for end in ("conf", "log", "sock"))
         self.hostid = hostid or f"{0x0a0b0c00 + lab.firewalls.index(fw) + 1:08x}"
@@ -470,6 +483,8 @@ class Daemon:
         with open(self.file, "w", encoding="ascii") as f:
             f.write(f'hostid = "0x{self.hostid}"\ncontrol {{ socket = "{self.control}"  {control} }}\n'
                     f'sync "lab" {{\n\tinterface = "{interface}"\n\tdialect = "{dialect}"\n\t{sync}\n}}\n')
+            for more, speaks in links:
+                f.write(f'sync "{more}" {{\n\tinterface = "{more}"\n\tdialect = "{speaks}"\n\t{sync}\n}}\n')
             for title, text in sections.items():
                 f.write(f"{'import' if title == 'imports' else title} {{\n\t{text}\n}}\n")
 

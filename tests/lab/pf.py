@@ -104,18 +104,20 @@ def halves(src, sport, dst, dport, snat=None, **more):
 class Pf:
     """The peer on the sync link. Everything heard is in .heard; bulk requests are answered with .states."""
 
-    def __init__(self, lab, dialect="freebsd-13", answer=True, hostid=HOSTID, acknowledge=False):
-        """acknowledge: each INS that asks for it."""
+    def __init__(self, lab, dialect="freebsd-13", answer=True, hostid=HOSTID, acknowledge=False, name="pf", address=PF,
+                 beside=()):
+        """acknowledge: each INS that asks for it; beside: addresses of others that are no daemons: not written down."""
         self.lab, self.hostid, self.acknowledge = lab, hostid, acknowledge
+        self.name, self.address, self.beside = name, address, {address, *beside}
         self.form, self.dialect, self.heard, self.states, self.answer = FORMS[dialect], dialect, [], [], answer
-        with inside(lab.ns("pf")):
+        with inside(lab.ns(name)):
             index = socket.if_nametoindex("sync")
             self.out = socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL)
             self.sock = socket.socket(socket.AF_INET, socket.SOCK_RAW, PROTOCOL)
             self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
-                                 struct.pack("4s4si", socket.inet_aton(GROUP), socket.inet_aton(PF), index))
+                                 struct.pack("4s4si", socket.inet_aton(GROUP), socket.inet_aton(address), index))
             self.out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF,
-                                struct.pack("4s4si", b"\0" * 4, socket.inet_aton(PF), index))
+                                struct.pack("4s4si", b"\0" * 4, socket.inet_aton(address), index))
         self.out.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         self.sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 1 << 25)
         self.ttl(255)
@@ -152,7 +154,7 @@ class Pf:
 
     def say_as(self, source, payload):
         """A packet that claims to be from that address."""
-        with inside(self.lab.ns("pf")):
+        with inside(self.lab.ns(self.name)):
             s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
             index = socket.if_nametoindex("sync")
         header = struct.pack("!BBHHHBBH4s4s", 0x45, 0x10, 20 + len(payload), 0, 0x4000, 255, PROTOCOL, 0,
@@ -188,7 +190,7 @@ class Pf:
                 packet, who = self.sock.recvfrom(65536)
             except OSError:
                 continue
-            if who[0] == PF:
+            if who[0] in self.beside:
                 continue
             self.packets, self.bytes = self.packets + 1, self.bytes + len(packet)
             self.sizes.append(len(packet))
