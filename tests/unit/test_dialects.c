@@ -83,31 +83,37 @@ static void another_layout(void)
 	}
 }
 
-/* FreeBSD and OpenBSD on one link do not read each other's headers: all of it is told on. */
+/* FreeBSD and OpenBSD on one link do not read each other's headers: all of it is told on. So is
+ * what waits here for the command to enter the kernel. */
 static void another_version(void)
 {
-	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
-	struct pf_state s;
+	for (int takeover = 0; takeover < 2; takeover++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+		struct pf_state s;
 
-	begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 0);
-	fake_tells(&a, &n, &t, 100);
-	node_run(&n, 2000);
-	CHECK_EQ(node_talk(&n, 0), 2);
-	CHECK_EQ(fake_times(&b, &n, ACT_INS, 100), 1);
-	node_quiet(&n);
-	s = later(&a, &t, PF_IN, 100);
-	fake_upd_c(&a, &n, &s);
-	node_run(&n, 1000);
-	CHECK_EQ(node_times(&n, 0, ACT_UPD_C, 100) + node_times(&n, 0, ACT_UPD, 100), 1);
-	fake_deletes(&a, &n, 100, AS);
-	node_run(&n, 1000);
-	CHECK_EQ(node_times(&n, 0, ACT_DEL_C, 100), 1);
-	for (size_t i = 0; i < n.saids; i++)
-		CHECK_EQ(n.said[i].version, PFSYNC_VERSION_OPENBSD);
-	fake_clr(&a, &n, AS, "");
-	node_run(&n, 1000);
-	CHECK_EQ(node_times(&n, 0, ACT_CLR, 0), 1);
-	end();
+		config = config_between(&a, DIALECT_FREEBSD_13, &b, DIALECT_OPENBSD, 0);
+		config.takeover = takeover;
+		node_between(&n, &a, &b, &config);
+		fake_tells(&a, &n, &t, 100);
+		node_run(&n, 2000);
+		CHECK_EQ(node_entry(&n, &t) != NULL, !takeover);
+		CHECK_EQ(node_talk(&n, 0), 2);
+		CHECK_EQ(fake_times(&b, &n, ACT_INS, 100), 1);
+		node_quiet(&n);
+		s = later(&a, &t, PF_IN, 100);
+		fake_upd_c(&a, &n, &s);
+		node_run(&n, 1000);
+		CHECK_EQ(node_times(&n, 0, ACT_UPD_C, 100) + node_times(&n, 0, ACT_UPD, 100), 1);
+		fake_deletes(&a, &n, 100, AS);
+		node_run(&n, 1000);
+		CHECK_EQ(node_times(&n, 0, ACT_DEL_C, 100), 1);
+		for (size_t i = 0; i < n.saids; i++)
+			CHECK_EQ(n.said[i].version, PFSYNC_VERSION_OPENBSD);
+		fake_clr(&a, &n, AS, "");
+		node_run(&n, 1000);
+		CHECK_EQ(node_times(&n, 0, ACT_CLR, 0), 1);
+		end();
+	}
 }
 
 /* Who does not know a layout loses the rest of its packet; what all read they read once. */
