@@ -58,4 +58,7 @@ void ctnl_commit(struct ctnl *c, struct kernel_op *ops, size_t n);
 /* Entries in the table and the most it takes, of this network namespace. */
 int ctnl_pressure(uint32_t *count, uint32_t *max);
 
+/* What it is set to give entries at each packet; 0 for what cannot be read. */
+void ctnl_timeouts(struct kernel_timeouts *t);
+
 #endif

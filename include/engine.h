@@ -236,6 +236,14 @@ void engine_on_routes(struct engine *e, uint64_t now);
 /* Entries in the kernel's table and the most it takes; decides whether entries get ASSURED. */
 void engine_on_pressure(struct engine *e, uint32_t count, uint32_t max);
 
+/* What the kernel is set to give an entry at each packet, in seconds; 0: not known. */
+struct kernel_timeouts {
+	uint32_t tcp[CT_TCP_COUNT], udp, udp_stream, icmp, icmpv6;
+};
+
+/* Until told, only what events show is known. Events win, for a rule may set others. */
+void engine_on_timeouts(struct engine *e, const struct kernel_timeouts *t);
+
 /* Whether a nat base chain exists; until told, one is assumed. */
 void engine_on_nat_chain(struct engine *e, bool present);
 

@@ -104,6 +104,16 @@ struct link {
 	uint64_t packets_in, packets_out;
 };
 
+/* Kinds of entries by the timeout that a packet gives them, behind the states of TCP. */
+enum {
+	KERNEL_ICMP = CT_TCP_COUNT,
+	KERNEL_ICMPV6,
+	KERNEL_UDP,
+	KERNEL_UDP_STREAM,
+	KERNEL_OTHER, /* not known */
+	KERNEL_TIMEOUTS
+};
+
 enum { GONE_MAX = 1024 };
 
 enum { REFUSED_MAX = 4096, REFUSED_DS = 600, REFUSED_PF_DS = 100 };
@@ -224,9 +234,9 @@ struct engine {
 	bool first_dump_done;
 	/* dump */
 	bool dumping, mark;
-	/* the kernel's own timeouts, as events showed them: TCP by state; ICMP; UDP, ASSURED or not
+	/* the kernel's own timeouts, as events showed them, and as it is set: TCP by state; others
 	 */
-	uint32_t own_timeout[CT_TCP_COUNT + 4];
+	uint32_t own_timeout[KERNEL_TIMEOUTS], set_timeout[KERNEL_TIMEOUTS];
 	uint64_t dump_at, dumped_at;
 	uint64_t gone[GONE_MAX]; /* hashes of what has ended since the dump began */
 	/* send queue */

@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -206,6 +207,37 @@ int ctnl_pressure(uint32_t *count, uint32_t *max)
 	*count = (uint32_t)n;
 	*max = (uint32_t)most;
 	return 0;
+}
+
+void ctnl_timeouts(struct kernel_timeouts *t)
+{
+	const struct {
+		const char *name;
+		uint32_t *seconds;
+	} at[] = {
+		{"tcp_timeout_syn_sent", &t->tcp[CT_TCP_SYN_SENT]},
+		{"tcp_timeout_syn_recv", &t->tcp[CT_TCP_SYN_RECV]},
+		{"tcp_timeout_established", &t->tcp[CT_TCP_ESTABLISHED]},
+		{"tcp_timeout_fin_wait", &t->tcp[CT_TCP_FIN_WAIT]},
+		{"tcp_timeout_close_wait", &t->tcp[CT_TCP_CLOSE_WAIT]},
+		{"tcp_timeout_last_ack", &t->tcp[CT_TCP_LAST_ACK]},
+		{"tcp_timeout_time_wait", &t->tcp[CT_TCP_TIME_WAIT]},
+		{"tcp_timeout_close", &t->tcp[CT_TCP_CLOSE]},
+		{"udp_timeout", &t->udp},
+		{"udp_timeout_stream", &t->udp_stream},
+		{"icmp_timeout", &t->icmp},
+		{"icmpv6_timeout", &t->icmpv6},
+	};
+
+	*t = (struct kernel_timeouts){0};
+	for (size_t i = 0; i < sizeof(at) / sizeof(at[0]); i++) {
+		char name[64];
+		int64_t n;
+
+		(void)snprintf(name, sizeof(name), "net/netfilter/nf_conntrack_%s", at[i].name);
+		if (!sysctl_read(name, &n) && n > 0 && n < UINT32_MAX / 10)
+			*at[i].seconds = (uint32_t)n;
+	}
 }
 
 /* ---- events ---------------------------------------------------------------------------- */

@@ -76,6 +76,14 @@ static void check_nat(struct daemon *d, bool say)
 			"carried on. An empty chain of type nat is enough");
 }
 
+static void check_timeouts(struct daemon *d)
+{
+	struct kernel_timeouts t;
+
+	ctnl_timeouts(&t);
+	engine_on_timeouts(d->engine, &t);
+}
+
 /* Once a second or so: what nothing tells us of. */
 static void look(struct daemon *d)
 {
@@ -90,6 +98,7 @@ static void look(struct daemon *d)
 	if (d->looks % LOOKS_HOST == 0) {
 		check_nat(d, d->looks == 0);
 		check_events(d);
+		check_timeouts(d);
 		daemon_defer(d);
 	}
 	if (d->news || d->looks % LOOKS_STATUS == 0)

@@ -30,36 +30,53 @@ bool local_touched(const struct engine *e, const struct flow *f, const struct ke
 
 static size_t timeout_class(uint8_t proto, uint8_t tcp_state, bool assured)
 {
-	if (proto == PROTO_TCP)
+	switch (proto) {
+	case PROTO_TCP:
 		return tcp_state < CT_TCP_COUNT ? tcp_state : 0;
-	if (proto_is_icmp(proto))
-		return CT_TCP_COUNT;
-	if (proto != PROTO_UDP)
-		return CT_TCP_COUNT + 3; /* never learnt */
-	return CT_TCP_COUNT + (assured ? 2 : 1);
+	case PROTO_ICMP:
+		return KERNEL_ICMP;
+	case PROTO_ICMPV6:
+		return KERNEL_ICMPV6;
+	case PROTO_UDP:
+		return assured ? KERNEL_UDP_STREAM : KERNEL_UDP;
+	default:
+		return KERNEL_OTHER;
+	}
 }
 
-static uint32_t *own_timeout(struct engine *e, const struct kernel_entry *k)
+static size_t class_of(const struct kernel_entry *k)
 {
-	return &e->own_timeout[timeout_class(k->tuples.proto, k->tcp_state,
-					     k->status & CT_STATUS_ASSURED)];
+	return timeout_class(k->tuples.proto, k->tcp_state, k->status & CT_STATUS_ASSURED);
 }
 
 /* The kernel gives an entry its whole timeout when it raises an event for a packet. */
 static void learn_timeout(struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t *own = own_timeout(e, k);
+	size_t kind = class_of(k);
 
-	if ((k->tuples.proto == PROTO_UDP || k->tuples.proto == PROTO_TCP ||
-	     proto_is_icmp(k->tuples.proto)) &&
-	    *own < k->timeout)
-		*own = k->timeout;
+	if (kind != KERNEL_OTHER && e->own_timeout[kind] < k->timeout)
+		e->own_timeout[kind] = k->timeout;
+}
+
+/* Who has only taken over flows of peers has seen no event that shows it. */
+static uint32_t own_timeout(const struct engine *e, size_t kind)
+{
+	return e->own_timeout[kind] ? e->own_timeout[kind] : e->set_timeout[kind];
+}
+
+void engine_on_timeouts(struct engine *e, const struct kernel_timeouts *t)
+{
+	memcpy(e->set_timeout, t->tcp, sizeof(t->tcp));
+	e->set_timeout[KERNEL_ICMP] = t->icmp;
+	e->set_timeout[KERNEL_ICMPV6] = t->icmpv6;
+	e->set_timeout[KERNEL_UDP] = t->udp;
+	e->set_timeout[KERNEL_UDP_STREAM] = t->udp_stream;
 }
 
 /* Time (ds) since the last packet, 0 if that cannot be told. */
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
 {
-	uint32_t own = *own_timeout((struct engine *)(uintptr_t)e, k);
+	uint32_t own = own_timeout(e, class_of(k));
 
 	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
 }
@@ -78,9 +95,9 @@ bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
 /* The same of an entry that has run out: a packet of after the gap would have kept it. */
 static bool ran_out_of_gap(const struct engine *e, const struct flow *f)
 {
-	uint32_t own = e->own_timeout[timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED)];
+	size_t kind = timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED);
 
-	return e->gap_ds && e->ds - e->gap_ds < 10 * own;
+	return e->gap_ds && e->ds - e->gap_ds < 10 * own_timeout(e, kind);
 }
 
 /* Takes over what the kernel says of an entry. */

@@ -200,24 +200,39 @@ void kernel_free(struct ktable *k)
 
 /* ---- packets --------------------------------------------------------------------------- */
 
+/* As the sysctls have them. */
+void kernel_timeouts(struct kernel_timeouts *t)
+{
+	*t = (struct kernel_timeouts){
+		.tcp = {[CT_TCP_NONE] = 60,
+			[CT_TCP_SYN_SENT] = 120,
+			[CT_TCP_SYN_RECV] = 60,
+			[CT_TCP_ESTABLISHED] = sim.kernel_established, /* the administrator's */
+			[CT_TCP_FIN_WAIT] = 120,
+			[CT_TCP_CLOSE_WAIT] = 60,
+			[CT_TCP_LAST_ACK] = 30,
+			[CT_TCP_TIME_WAIT] = 120,
+			[CT_TCP_CLOSE] = 10,
+			[CT_TCP_SYN_SENT2] = 120},
+		.udp = 30,
+		.udp_stream = 120,
+		.icmp = 30,
+		.icmpv6 = 30,
+	};
+}
+
 static uint64_t timeout_of(const struct kent *m)
 {
-	static const uint32_t tcp[CT_TCP_COUNT] = {
-		[CT_TCP_NONE] = 60,	  [CT_TCP_SYN_SENT] = 120,  [CT_TCP_SYN_RECV] = 60,
-		[CT_TCP_ESTABLISHED] = 0, [CT_TCP_FIN_WAIT] = 120,  [CT_TCP_CLOSE_WAIT] = 60,
-		[CT_TCP_LAST_ACK] = 30,	  [CT_TCP_TIME_WAIT] = 120, [CT_TCP_CLOSE] = 10,
-		[CT_TCP_SYN_SENT2] = 120,
-	};
+	struct kernel_timeouts t;
 
+	kernel_timeouts(&t);
 	switch (m->k.tuples.proto) {
 	case PROTO_TCP:
-		if (m->k.tcp_state == CT_TCP_ESTABLISHED) /* the administrator's */
-			return sim.kernel_established * S;
-		return tcp[m->k.tcp_state] * S;
+		return t.tcp[m->k.tcp_state] * S;
 	case PROTO_UDP:
-		return (m->k.status & CT_STATUS_ASSURED ? 120 : 30) * S;
+		return (m->k.status & CT_STATUS_ASSURED ? t.udp_stream : t.udp) * S;
 	default:
-		return 30 * S;
+		return t.icmp * S;
 	}
 }
 

@@ -42,6 +42,7 @@ struct ktable {
 	bool lost;	  /* some were, and the listener was not told yet */
 };
 
+void kernel_timeouts(struct kernel_timeouts *t);
 void kernel_clear(struct ktable *k); /* without events */
 void kernel_free(struct ktable *k);
 struct kent *kernel_find(struct ktable *k, const struct tuples *t, bool reply);

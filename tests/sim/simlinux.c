@@ -204,6 +204,7 @@ void lin_start(struct fw *f)
 	static const struct engine_ops ops = {
 		.send = op_send, .flush_packets = op_flush, .kernel = op_kernel, .dump = op_dump};
 	struct engine_ops loud = ops;
+	struct kernel_timeouts timeouts;
 	struct address own[2];
 	struct lin *l = f->lin;
 
@@ -217,6 +218,8 @@ void lin_start(struct fw *f)
 	for (unsigned i = 0; i < l->config.links; i++)
 		own[i] = fw_address(f, wire_of(f, i));
 	engine_on_addresses(l->e, own, l->config.links);
+	kernel_timeouts(&timeouts);
+	engine_on_timeouts(l->e, &timeouts);
 	l->kernel.deaf = l->kernel.lost = false;
 	l->kernel.events = l->kernel.event_first = 0;
 	l->dump_at = NEVER;

@@ -474,6 +474,31 @@ static void stood_still(void)
 	end();
 }
 
+/* A flow that was only ever a peer's has raised no event that shows the kernel's own timeout. */
+static void stood_still_with_a_peers(void)
+{
+	const struct kernel_timeouts set = {.icmp = 30};
+	struct tuples t = tuples_v4(PROTO_ICMP, 10, 4000);
+	struct flow_view v;
+
+	for (int known = 0; known < 2; known++) {
+		begin();
+		if (known)
+			engine_on_timeouts(n.e, &set);
+		fake_tells(&pf, &n, &t, 100);
+		node_run(&n, 1000);
+		node_entry(&n, &t)->expires = n.now + 30 * S; /* a packet, just before */
+		node_quiet(&n);
+		n.now += 25 * S;
+		node_run(&n, 3000);
+		CHECK(node_flow(&n, &t, &v));
+		CHECK_EQ(v.live, !known); /* who cannot tell takes it for new */
+		node_run(&n, 10000);
+		CHECK_EQ(node_said(&n, ACT_DEL_C), known ? 0 : 2);
+		end();
+	}
+}
+
 /* Whoever sees an entry often sees its expiry move by little each time: that adds up to traffic. */
 static void many_small_steps(void)
 {
@@ -602,6 +627,7 @@ int main(void)
 		{"what rests runs out", what_rests_runs_out},
 		{"what ran out is over", what_ran_out_is_over},
 		{"we stood still", stood_still},
+		{"we stood still with a peer's flow", stood_still_with_a_peers},
 		{"many small steps", many_small_steps},
 		{"ports are used again", ports_are_used_again},
 	};
