@@ -425,6 +425,7 @@ bool refresh_claims(struct engine *e, struct flow *f);
 bool refresh_after_gap(struct engine *e, struct flow *f);
 bool refresh_last_word(struct engine *e, struct flow *f);
 bool refresh_by_upd(const struct engine *e);
+bool refresh_link_by_upd(const struct link *l);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);
 
 /* peer.c */
@@ -465,6 +466,7 @@ bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int 
 void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, bool word);
 void relay_state(struct engine *e, struct flow *f, int h, bool answer);
 void relay_update(struct engine *e, struct flow *f, int h, bool news);
+unsigned relay_kind(const struct link *l, const struct flow *f, unsigned kind);
 void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, bool news);
 void relay_settle(const struct engine *e, struct flow *f, unsigned halves);
 void relay_delete(struct engine *e, struct half *half, uint8_t segment);
@@ -475,7 +477,8 @@ bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half 
 void relay_refused(struct engine *e, const struct peer *p, struct half *half);
 bool relay_is_retold(const struct engine *e, const struct half *half, bool news);
 bool relay_is_answer(const struct engine *e, const struct half *half);
-void relay_rename(struct engine *e, const struct flow *f, int h, uint8_t segment);
+void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, int h);
+void relay_renamed(struct engine *e, struct flow *f, int h);
 void relay_clear(struct engine *e, const struct peer *p, uint32_t creatorid);
 void relay_retell(struct engine *e, unsigned link);
 void relay_flow(struct engine *e, struct flow *f);

@@ -100,6 +100,7 @@ struct flow {
 	uint8_t again : 1;   /* our carrying it is said once more */
 	uint8_t from : 6;    /* segment of the peers' last word: see relay.c; 0: none */
 	uint8_t relayed : 2; /* halves of which was told on since `told` */
+	uint8_t hearsay : 1; /* peers know it, and none has said that it carries it */
 	uint8_t marked : 1;  /* the names of its interfaces are those of its mark */
 	uint8_t links[2];    /* by half: bits of those on which peers have it */
 	uint8_t replaced[2]; /* by half: when it was last deleted to be inserted again: see relay.c

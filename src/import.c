@@ -155,10 +155,10 @@ static void keep_actions(struct engine *e, struct half *half, const struct incom
 }
 
 /* Removes a half that the peer replaced by another; the flow may be left without any. */
-static void drop_half(struct engine *e, struct flow *f, int h, uint8_t segment)
+static void drop_half(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	sendq_drop_half(e, f, h);
-	relay_rename(e, f, h, segment);
+	relay_rename(e, p, f, h);
 	table_unname(&e->table, f, h);
 	f->half[h].state[0] = f->half[h].state[1] = 0;
 	if (!((f->half[HALF_IN].flags | f->half[HALF_OUT].flags) & H_PRESENT) &&
@@ -229,7 +229,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		return false;
 	}
 	sendq_drop_half(e, f, in->half);
-	relay_rename(e, f, in->half, relay_segment(e, in->peer));
+	relay_rename(e, in->peer, f, in->half);
 	table_unname(&e->table, f, in->half);
 	half->flags |= told ? H_TOLD : 0;
 	return true;
@@ -456,7 +456,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 /* A state whose name is new. */
 static enum reason take_new(struct engine *e, const struct incoming *in, struct flow **flow)
 {
-	bool claimed = false, fresh, crowded;
+	bool claimed = false, renamed = false, hearsay, fresh, crowded;
 	struct flow *f = find_flow(e, in, &crowded);
 	enum reason r;
 
@@ -472,7 +472,8 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 			return R_OTHER_NAME;
 		if (contradicts(e, f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
 			return R_KEY_CLASH;
-		if (f->half[in->half].flags & H_PRESENT && !take_name(e, f, in))
+		renamed = f->half[in->half].flags & H_PRESENT;
+		if (renamed && !take_name(e, f, in))
 			return R_OTHER_NAME;
 		claimed = f->flags & F_UNDECIDED;
 		if (claimed) /* before attach(): of a live flow a peer's numbers are not kept */
@@ -480,6 +481,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		else if (in->ins)
 			(void)import_word(e, in->peer, f, in->half);
 	}
+	hearsay = !in->ins && (fresh || claimed || f->hearsay);
 	r = attach(e, f, in);
 	if (r != R_NONE) {
 		if (fresh)
@@ -509,6 +511,9 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		sendq_pend(e, f, in->half, PEND_DEL | PEND_INS);
 		f->flags |= F_TAKEN;
 	}
+	f->hearsay = hearsay;
+	if (renamed)
+		relay_renamed(e, f, in->half);
 	relay_state(e, f, in->half, !in->ins);
 	*flow = f;
 	return R_NONE;
@@ -539,7 +544,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		if (half_index(half) != in->half || !shows_same(f, in)) {
 			if (f->flags & F_LIVE)
 				return R_KEY_CLASH;
-			drop_half(e, f, half_index(half), relay_segment(e, in->peer));
+			drop_half(e, in->peer, f, half_index(half));
 			half = NULL;
 		}
 	}

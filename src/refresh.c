@@ -106,12 +106,15 @@ static bool tuples_same(const struct flow *f, const struct tuples *t)
  */
 bool refresh_by_upd(const struct engine *e)
 {
-	static const unsigned slow = 1u << DIALECT_FREEBSD_13 | 1u << DIALECT_FREEBSD_14;
-
 	for (size_t i = 0; i < e->links; i++)
-		if (e->link[i].dialects & slow)
+		if (refresh_link_by_upd(&e->link[i]))
 			return true;
 	return false;
+}
+
+bool refresh_link_by_upd(const struct link *l)
+{
+	return l->dialects & (1u << DIALECT_FREEBSD_13 | 1u << DIALECT_FREEBSD_14);
 }
 
 /* Peers took its names back before it was known whether it lives: see delete_half(). */

@@ -129,7 +129,8 @@ bool relay_has(const struct flow *f, int h, unsigned link)
 
 /*
  * Whether the word of a peer is a copy that another relay made of what is known already. news: it
- * says something that was not known. A flow that lives here is asked for at the kernel: if packets
+ * says something that was not known. Who tells what it has, when asked, gives no word that could be
+ * copied. A flow that lives here is asked for at the kernel: if packets
  * have passed since the last look it is ours still, and said so again.
  */
 bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool news)
@@ -138,7 +139,8 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 		return false;
 	if (f->flags & F_LIVE)
 		return e->ds - f->told < AGAIN_DS || refresh_claims(e, f);
-	return f->from && f->from != relay_segment(e, p) && e->ds - f->heard < FRESH_DS;
+	return f->from && f->from != relay_segment(e, p) && e->ds - f->heard < FRESH_DS &&
+	       !f->hearsay;
 }
 
 /*
@@ -194,6 +196,7 @@ void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, 
 	    f->half[!h].node.word != e->config.hostid)
 		f->half[!h].ifname = 0;
 	f->from = segment;
+	f->hearsay = 0;
 }
 
 /*
@@ -228,6 +231,14 @@ void relay_update(struct engine *e, struct flow *f, int h, bool news)
 	full = refresh_by_upd(e) &&
 	       (e->ds - f->told > FULL_DS || (e->ds / 10 + f->half[h].id) % (FULL_DS / 10) == 0);
 	sendq_relay(e, f, h, full ? PEND_UPD : PEND_UPD_C);
+}
+
+/* Where no older FreeBSD is, UPD is an answer: that a flow is carried elsewhere says UPD_C. */
+unsigned relay_kind(const struct link *l, const struct flow *f, unsigned kind)
+{
+	bool relayed = f->scope && !(f->scope & SCOPE_ONLY) && !(f->flags & F_LIVE);
+
+	return kind == PEND_UPD && relayed && !refresh_link_by_upd(l) ? PEND_UPD_C : kind;
 }
 
 /*
@@ -358,12 +369,43 @@ void relay_refused(struct engine *e, const struct peer *p, struct half *half)
 		sendq_answer(e, f, half_index(half), PEND_UPD, relay_segment(e, p));
 }
 
-/* A second name takes the place of one that came from there; who had made that keeps it. */
-void relay_rename(struct engine *e, const struct flow *f, int h, uint8_t segment)
+static bool is_maker(const struct peer *p, uint32_t creatorid)
 {
-	unsigned made = f->from && f->from != segment ? 1u << relay_link(f->from) : 0;
+	for (size_t i = 0; p->pf && i < sizeof(p->hostid) / sizeof(p->hostid[0]); i++)
+		if (p->hostid[i] == creatorid)
+			return true;
+	return false;
+}
 
-	delete_on(e, &f->half[h], f->links[h] & (uint8_t)~made, segment);
+/* Links on which somebody else than this peer has made the state of a half, as far as is known. */
+static unsigned made_on(const struct engine *e, const struct peer *p, const struct flow *f, int h)
+{
+	uint32_t creatorid = f->half[h].node.word;
+	unsigned links = f->from && f->from != relay_segment(e, p) ? 1u << relay_link(f->from) : 0;
+	struct list *n;
+
+	if (creatorid == e->config.hostid || is_maker(p, creatorid))
+		return 0;
+	list_for_each (n, &e->peers) {
+		const struct peer *other = container_of(n, struct peer, node);
+
+		if (is_maker(other, creatorid))
+			links |= 1u << other->link;
+	}
+	return links;
+}
+
+/* A second name, told by a peer, takes the place of another one; who had made that keeps it. */
+void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, int h)
+{
+	delete_on(e, &f->half[h], f->links[h] & (uint8_t)~made_on(e, p, f, h), relay_segment(e, p));
+}
+
+/* It has it now: who has lost the other one must not wait for the next refresh of a live flow. */
+void relay_renamed(struct engine *e, struct flow *f, int h)
+{
+	if (relay_needed(e) && f->flags & F_LIVE)
+		sendq_relay(e, f, h, PEND_UPD); /* INS would say that we carry it */
 }
 
 /* A creator has cleared its states. The same again soon after is the copy of a relay. */

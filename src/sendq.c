@@ -325,7 +325,7 @@ static void put_half(struct engine *e, unsigned link, struct builder *b, struct 
 		return;
 	if (both && kind == PEND_INS)
 		put_deletion(e, link, b, f, h);
-	put(e, link, b, f, h, kind);
+	put(e, link, b, f, h, relay_kind(&e->link[link], f, kind));
 }
 
 /*

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Where flows are relayed: whose they are, under which names. */
+#include "check.h"
+#include "model.h"
+
+enum { OURS = 0x0a0b0c0d, PEERS = 0x11223344, OTHERS = 0x55667788 };
+
+static struct node n;
+static struct fake pf, other; /* OpenBSD, FreeBSD */
+
+/* Two kinds on one link, neither of which can read the other. */
+static void begin(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 250, 10);
+	struct pf_state s;
+
+	node_meet(&n, &pf, &c, DIALECT_OPENBSD);
+	fake_init(&other, DIALECT_FREEBSD_13, 3, OTHERS);
+	s = fake_half(&other, &t, PF_IN, 1);
+	fake_state(&other, &n, ACT_INS, &s);
+	fake_id(&other, &n, ACT_DEL_C, 1, OTHERS);
+	fake_bus(&other, &n, BUS_START);
+	fake_bus(&other, &n, BUS_END);
+	node_run(&n, 10000);
+	node_quiet(&n);
+}
+
+static void end(void)
+{
+	CHECK_STR(n.wrong ? n.wrong : "", "");
+	node_stop(&n);
+}
+
+/* How many messages of a kind about a name left for those of a header version. */
+static int told(enum pf_action action, uint64_t id, uint32_t creatorid, uint8_t version)
+{
+	int count = 0;
+
+	for (size_t i = 0; i < n.saids; i++)
+		count += n.said[i].action == action && n.said[i].id == id &&
+			 n.said[i].creatorid == creatorid && n.said[i].version == version;
+	return count;
+}
+
+/* One pf has a live flow of ours as we told it, the other one has it under names of its own. */
+static void another_name_of_a_live_flow(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s[2];
+	struct flow_view v;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 100);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	fake_bus(&other, &n, BUS_START);
+	for (int h = 0; h < 2; h++) {
+		s[h] = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+		s[h].creatorid = OURS;
+		s[h].rule = UINT32_MAX;
+		fake_state(&other, &n, ACT_UPD, &s[h]);
+	}
+	fake_bus(&other, &n, BUS_END);
+	for (int i = 0; i < 2; i++) { /* it insists */
+		node_quiet(&n);
+		fake_bus(&pf, &n, BUS_START);
+		for (int h = 0; h < 2; h++) {
+			s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+			fake_state(&pf, &n, ACT_UPD, &s[h]);
+		}
+		fake_bus(&pf, &n, BUS_END);
+		node_run(&n, 100);
+	}
+	for (int h = 0; h < 2; h++) {
+		CHECK_EQ(told(ACT_DEL_C, v.half[h].id, OURS, PFSYNC_VERSION_FREEBSD), 1);
+		CHECK_EQ(told(ACT_DEL_C, v.half[h].id, OURS, PFSYNC_VERSION_OPENBSD), 0);
+		CHECK_EQ(told(ACT_UPD, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_FREEBSD), 1);
+		CHECK_EQ(told(ACT_UPD, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD), 0);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	end();
+}
+
+/* A pf has flushed its states and makes one of them anew; the other one still has its first name.
+ */
+static void its_maker_gives_another_name(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	CHECK_EQ(told(ACT_INS, 100, PEERS, PFSYNC_VERSION_FREEBSD), 1);
+	s = fake_half(&pf, &t, PF_IN, 100); /* the last word is the other one's */
+	fake_upd_c(&other, &n, &s);
+	node_run(&n, 5000);
+	node_quiet(&n);
+	fake_tells(&pf, &n, &t, 200);
+	node_run(&n, 100);
+	for (unsigned h = 0; h < 2; h++) {
+		CHECK_EQ(told(ACT_DEL_C, 100 + h, PEERS, PFSYNC_VERSION_FREEBSD), 1);
+		CHECK_EQ(told(ACT_INS, 200 + h, PEERS, PFSYNC_VERSION_FREEBSD), 1);
+	}
+	end();
+}
+
+/* Packets that passed here long ago, and were not seen yet, do not contradict who carries it now.
+ */
+static void last_packet_was_long_ago(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+	uint64_t before;
+
+	for (int full = 0; full < 2; full++) {
+		begin();
+		node_open(&n, &t);
+		for (int i = 0; i < 25; i++) {
+			node_run(&n, 5000);
+			(void)node_packet(&n, &t, i & 1);
+		}
+		before = node_counter(&n, C_REFRESHED);
+		while (node_counter(&n, C_REFRESHED) == before)
+			node_run(&n, 100);
+		node_run(&n, 3000);
+		CHECK(node_packet(&n, &t, true));
+		fake_bus(&other, &n, BUS_START); /* it is there again, some time before */
+		fake_bus(&other, &n, BUS_END);
+		node_run(&n, full ? 10000 : 23000);
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		s = fake_half(&other, &t, PF_IN, v.half[0].id);
+		s.creatorid = OURS;
+		s.rule = UINT32_MAX;
+		s.src.state = v.half[0].src;
+		s.dst.state = v.half[0].dst;
+		s.timeout = v.half[0].timeout;
+		if (full) /* as an older FreeBSD is refreshed; it shows when we look */
+			fake_state(&other, &n, ACT_UPD, &s);
+		else
+			fake_upd_c(&other, &n, &s);
+		node_run(&n, full ? 25000 : 100);
+		CHECK(node_flow(&n, &t, &v) && !v.live);
+		end();
+	}
+}
+
+/* What somebody has is no word of who carries it, and what the other one says then no copy of it.
+ */
+static void word_after_a_bulk(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s[2];
+
+	begin();
+	fake_bus(&pf, &n, BUS_START);
+	for (int h = 0; h < 2; h++) {
+		s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		fake_state(&pf, &n, ACT_UPD, &s[h]);
+	}
+	fake_bus(&pf, &n, BUS_END);
+	node_run(&n, 1000);
+	node_quiet(&n);
+	fake_upd_c(&other, &n, &s[0]);
+	fake_upd_c(&other, &n, &s[1]);
+	node_run(&n, 100);
+	for (int h = 0; h < 2; h++) {
+		CHECK_EQ(told(ACT_UPD_C, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD) +
+				 told(ACT_UPD, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD),
+			 1);
+	}
+	end();
+}
+
+/* UPD refreshes an older FreeBSD; those on a link that has none hear UPD_C, for UPD says less. */
+static void refresh_in_the_words_of_the_link(void)
+{
+	struct packet_from how = {.ttl = PFSYNC_TTL, .right_interface = true};
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake far;
+	struct pf_state s;
+	size_t len;
+
+	c.links = 2;
+	c.link[0].dialect = dialect_get(DIALECT_FREEBSD_13);
+	c.link[1] = c.link[0];
+	c.link[1].dialect = dialect_get(DIALECT_OPENBSD);
+	node_start(&n, &c, 2, 1000 * S);
+	node_begin(&n);
+	fake_init(&far, DIALECT_OPENBSD, 4, PEERS);
+	far.address = address_v4(203, 0, 114, 4);
+	how.src = far.address;
+	fake_begin(&far);
+	(void)builder_add_bus(&far.b, &(struct msg_bus){.creatorid = PEERS, .status = BUS_END});
+	len = builder_finish(&far.b);
+	engine_on_packet(n.e, 1, &how, far.buf, len, n.now);
+	fake_init(&other, DIALECT_FREEBSD_13, 3, OTHERS);
+	fake_tells(&other, &n, &t, 100);
+	node_run(&n, 20000);
+	node_quiet(&n);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		fake_state(&other, &n, ACT_UPD, &s);
+	}
+	node_run(&n, 100);
+	CHECK_EQ(told(ACT_UPD_C, 100, OTHERS, PFSYNC_VERSION_OPENBSD), 1);
+	CHECK_EQ(told(ACT_UPD_C, 101, OTHERS, PFSYNC_VERSION_OPENBSD), 1);
+	CHECK_EQ(node_said(&n, ACT_UPD), 0);
+	end();
+}
+
+int main(void)
+{
+	static const struct check_test tests[] = {
+		{"another name of a live flow", another_name_of_a_live_flow},
+		{"its maker gives another name", its_maker_gives_another_name},
+		{"the last packet was long ago", last_packet_was_long_ago},
+		{"a word after a bulk update", word_after_a_bulk},
+		{"refresh in the words of the link", refresh_in_the_words_of_the_link},
+	};
+
+	return check_main("relay_carrier", tests, sizeof(tests) / sizeof(tests[0]));
+}
