@@ -443,10 +443,15 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	} else if (!(f->flags & F_LIVE)) {
 		f->heard = e->ds;
 		relay_heard(e, in->peer, f, in->half, true);
-	} else if (refresh_by_upd(e) && !f->pend && e->ds - f->told > 10 && !refresh_lives(e, f)) {
+	} else if (refresh_by_upd(e) && e->ds - f->told > 10 && !relay_is_answer(e, half)) {
 		/* an older FreeBSD is refreshed so, and we all hear it */
-		(void)import_word(e, in->peer, f, in->half);
-		(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
+		if (f->pend || refresh_lives(e, f)) {
+			f->heard = e->ds; /* whose packet was the last shows when we look */
+		} else {
+			(void)import_word(e, in->peer, f, in->half);
+			(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout,
+					  &news);
+		}
 	}
 	take_expiry(e, f, in->s);
 	relay_update(e, f, in->half, news);

@@ -21,6 +21,7 @@ enum {
 	IDLE_TIMES = 3,	   /* as long as it is old: until the next look at a flow without traffic */
 	DUE_MAX = 2048,	   /* timers served in one call */
 	UNKNOWN = 1 << 26, /* an expiry further off is none: see failed() of commit.c */
+	LEFT = 50,	   /* ds from a last packet here to a word that it passes elsewhere */
 	SLACK = 20,	   /* ds; the kernel tells whole seconds */
 };
 
@@ -60,7 +61,9 @@ static uint32_t step_at(uint32_t age)
 static uint32_t due_at(const struct engine *e, const struct flow *f)
 {
 	uint32_t whole = timeout_ds(e, f), step, due, pause;
-	uint32_t base = (int32_t)(f->heard - f->told) > 0 ? f->heard : f->told;
+	/* what lives here is looked at in time, whoever else claims it */
+	bool theirs = !(f->flags & F_LIVE) && (int32_t)(f->heard - f->told) > 0;
+	uint32_t base = theirs ? f->heard : f->told;
 
 	if (f->flags & F_PROBE)
 		return f->checked + SOON;
@@ -134,6 +137,17 @@ static bool spoken_since(const struct engine *e, const struct flow *f, const str
 	return (int32_t)(f->heard - f->checked) > SLACK && !local_touched(e, f, k);
 }
 
+/*
+ * Packets have passed since we looked, but a peer has said long after the last one that it carries
+ * the flow: two that each take what was before for traffic would claim it in turns.
+ */
+static bool left_since(const struct engine *e, const struct flow *f, const struct kernel_entry *k)
+{
+	uint32_t age = local_age(e, k);
+
+	return f->flags & F_LIVE && age && (int32_t)(f->heard - (e->ds - age)) > LEFT;
+}
+
 /* What a probe found: traffic shows as another expiry than the one known. */
 static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 {
@@ -155,7 +169,7 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	traffic = local_touched(e, f, k) || fixed;
 	if (!(f->flags & F_LIVE) && spoken_since(e, f, k))
 		traffic = false;
-	if (local_before_gap(e, k)) {
+	if (local_before_gap(e, k) || (traffic && left_since(e, f, k))) {
 		traffic = false; /* it is ours again when a packet passes */
 		f->flags &= (uint16_t)~F_LIVE;
 	}
@@ -233,7 +247,8 @@ bool refresh_lives(struct engine *e, struct flow *f)
 
 /*
  * A peer seems to carry a flow that lives here. If packets have passed since the last look it is
- * ours, which is said again; who really carries it repeats itself.
+ * ours, which is said again; who really carries it repeats itself. Not if they were the last for
+ * long: two that look as seldom as that would both believe themselves.
  */
 bool refresh_claims(struct engine *e, struct flow *f)
 {
@@ -244,7 +259,8 @@ bool refresh_claims(struct engine *e, struct flow *f)
 	flow_tuples(f, &op.entry.tuples);
 	e->ops.kernel(e->ctx, &op, 1);
 	engine_count(e, C_PROBES);
-	if (op.error || !tuples_same(f, &op.entry.tuples) || !local_touched(e, f, &op.entry))
+	if (op.error || !tuples_same(f, &op.entry.tuples) || !local_touched(e, f, &op.entry) ||
+	    local_age(e, &op.entry) > LONG_AGO)
 		return false;
 	local_update(e, f, &op.entry, true);
 	sendq_pend_told(e, f, PEND_UPD_C);
