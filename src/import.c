@@ -366,6 +366,10 @@ bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 {
 	f->heard = e->ds;
 	f->half[h].carrier = p->place;
+	/* who has named both may tell them by and by: one of them is a word of both */
+	if (f->half[HALF_IN].flags & f->half[HALF_OUT].flags & H_PRESENT &&
+	    f->half[HALF_IN].node.word == f->half[HALF_OUT].node.word)
+		f->half[!h].carrier = p->place;
 	relay_heard(e, p, f, h, true);
 	f->again = 0;
 	if (!(f->flags & F_LIVE)) {

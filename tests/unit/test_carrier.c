@@ -47,6 +47,26 @@ static void only_the_carrier_deletes(void)
 	end();
 }
 
+/* A pf tells the two states of a flow in packets of their own, up to a second apart. */
+static void one_half_is_a_word_of_both(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake other;
+	struct pf_state s;
+
+	begin();
+	fake_init(&other, DIALECT_OPENBSD, 3, 0x55667788);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	s = fake_half(&pf, &t, PF_OUT, 101);
+	fake_upd_c(&other, &n, &s);
+	node_run(&n, 100);
+	delete_both(&pf, 100);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_refused(&n, R_OTHER_DELETE), 2);
+	end();
+}
+
 /* pf deletes what it has not heard of for a while; that we did not run meanwhile is no reason. */
 static void passed_before_the_start(void)
 {
@@ -609,6 +629,7 @@ int main(void)
 {
 	static const struct check_test tests[] = {
 		{"only who carries a flow deletes it", only_the_carrier_deletes},
+		{"one half is a word of both", one_half_is_a_word_of_both},
 		{"packets before the start count", passed_before_the_start},
 		{"a take-over is told twice", take_over_is_told_twice},
 		{"a take-over in an outage", take_over_in_an_outage},
