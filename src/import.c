@@ -406,6 +406,29 @@ static bool runs_out(struct engine *e, struct flow *f)
 	return !(f->flags & F_LIVE) && left < whole / 2 + 20 && !refresh_lives(e, f);
 }
 
+/*
+ * A pf follows the sequence by the numbers that we make up: it had missed that its state was
+ * replaced by one that does not, and what it knew was behind them by chance. It would drop
+ * everything. Whoever carries the flow replaces it, or who tells the pf of those that do.
+ */
+static bool spoilt(struct engine *e, struct flow *f, const struct incoming *in)
+{
+	const struct half *half = &f->half[in->half];
+	uint8_t segment = relay_segment(e, in->peer);
+
+	if (f->proto != PROTO_TCP || in->ins || !in->peer->pf || in->kept != R_NONE ||
+	    in->s->state_flags & PF_FLAG_SLOPPY ||
+	    (half->flags & (H_SLOPPY | H_NUMBERS | H_RAW)) != H_SLOPPY ||
+	    in->s->src.state != PF_TCP_ESTABLISHED || in->s->dst.state != PF_TCP_ESTABLISHED ||
+	    !sides_made_up(&in->s->src) || !sides_made_up(&in->s->dst))
+		return false;
+	if (!(f->flags & F_LIVE) &&
+	    (!f->from || relay_same_ears(f->from, in->peer->link, in->peer->version)))
+		return false;
+	sendq_answer(e, f, in->half, PEND_DEL | PEND_INS, segment);
+	return true;
+}
+
 /* A state that is known by its name. */
 static enum reason update_known(struct engine *e, struct flow *f, const struct incoming *in)
 {
@@ -417,6 +440,8 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		defer_known(e, f);
 	if (relay_is_older(e, in->peer, f, in->half, &in->s->src, &in->s->dst))
 		return R_RELAY_COPY;
+	if (spoilt(e, f, in))
+		return R_STALE;
 	stale = sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	half->flags |= H_TOLD;
 	import_held(in->peer, half);

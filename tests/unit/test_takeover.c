@@ -145,6 +145,37 @@ static void changed_by_another(void)
 	end();
 }
 
+/* A pf that missed the replacement may have taken the made-up numbers of an update for true ones.
+ */
+static void spoilt_state_is_replaced(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state s[2];
+
+	begin(DIALECT_FREEBSD_13);
+	fake_tells(&pf, &n, &t, 100);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 2000);
+	for (int spoilt = 0; spoilt < 2; spoilt++) {
+		fake_bus(&pf, &n, BUS_START);
+		for (int h = 0; h < 2; h++) {
+			s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+			s[h].src = s[h].dst = (struct pf_peer){.state = PF_TCP_ESTABLISHED,
+							       .seqlo = 1};
+			s[h].state_flags = spoilt ? 0 : PF_FLAG_SLOPPY;
+			node_quiet(&n);
+			fake_state(&pf, &n, ACT_UPD, &s[h]);
+			node_run(&n, 100);
+			CHECK_EQ(node_said(&n, ACT_DEL_C), spoilt);
+			CHECK_EQ(node_said(&n, ACT_INS), spoilt);
+			if (spoilt)
+				check_sloppy(node_about(&n, ACT_INS, s[h].id, PEERS));
+		}
+		fake_bus(&pf, &n, BUS_END);
+	}
+	end();
+}
+
 static void replaced_again_when_the_peer_reappears(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), u = tuples_v4(PROTO_UDP, 10, 5000);
@@ -520,6 +551,7 @@ int main(void)
 		{"our flows are told so that pf can carry them", told_so_that_pf_can_carry_it},
 		{"strict states of a peer are replaced at take-over", strict_states_are_replaced},
 		{"not when another program changes an entry", changed_by_another},
+		{"a spoilt state is replaced", spoilt_state_is_replaced},
 		{"and again when it reappears", replaced_again_when_the_peer_reappears},
 		{"and when the link returns", link_returns},
 		{"but not what was told sloppy", told_sloppy_stays},
