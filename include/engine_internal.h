@@ -431,6 +431,7 @@ bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t 
 /* peer.c */
 struct peer *peer_find(struct engine *e, unsigned link, const struct address *addr);
 bool peer_heard(struct engine *e, struct peer *p, uint8_t version);
+bool peer_known(const struct engine *e, uint32_t hostid);
 bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid);
 void peer_dialect(struct engine *e, struct peer *p, enum pf_layout layout);
 void peer_dialects(struct engine *e, unsigned link);

@@ -72,6 +72,21 @@ struct peer *peer_find(struct engine *e, unsigned link, const struct address *ad
 	return p;
 }
 
+/* Some peer goes by that hostid, or has told states of it. */
+bool peer_known(const struct engine *e, uint32_t hostid)
+{
+	struct list *n;
+
+	list_for_each (n, &e->peers) {
+		const struct peer *p = container_of(n, struct peer, node);
+
+		for (size_t i = 0; i < sizeof(p->hostid) / sizeof(p->hostid[0]); i++)
+			if (p->hostid[i] == hostid)
+				return true;
+	}
+	return false;
+}
+
 /* A creator was seen; true if it is new: the peer, or one that it knows, began anew. */
 bool peer_hostid(struct engine *e, struct peer *p, uint32_t hostid)
 {

@@ -345,10 +345,14 @@ static void take_states(struct engine *e, struct link *l, struct peer *p, struct
 			refuse(e, p, take_delete(e, p, state.id, state.creatorid), &state);
 			continue;
 		}
-		/* a FreeBSD that began anew withholds its request until it is asked itself */
-		if (ins && state.creatorid && state.creatorid != e->config.hostid &&
-		    peer_hostid(e, p, state.creatorid))
-			bulk_ask(e, l, false);
+		/* a FreeBSD that began anew withholds its request until it is asked itself; the
+		 * name of another peer, told on, shows nothing of that */
+		if (ins && state.creatorid && state.creatorid != e->config.hostid) {
+			bool elsewhere = peer_known(e, state.creatorid);
+
+			if (peer_hostid(e, p, state.creatorid) && !elsewhere)
+				bulk_ask(e, l, false);
+		}
 		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
 		peer_icmp(e, p, &state, s->layout);
 		if (s->action == ACT_UPD && probe_state(e, p, &state))
