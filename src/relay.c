@@ -118,6 +118,18 @@ uint8_t relay_readers(const struct engine *e, uint8_t scope)
 	return links;
 }
 
+/* Whether anybody hears what is no full state: who has the header version heard it from the peer.
+ */
+static bool reaches_short(const struct engine *e, uint8_t scope)
+{
+	for (unsigned i = 0; i < e->links; i++)
+		for (int d = 0; tells(&e->link[i]) && d < DIALECT_COUNT; d++)
+			if (e->link[i].dialects & 1u << d &&
+			    relay_reaches(scope, i, dialect_get((enum dialect_id)d), false))
+				return true;
+	return false;
+}
+
 /* A link that has the half from another one, or from us already, need not be told of it anew. */
 bool relay_has(const struct flow *f, int h, unsigned link)
 {
@@ -230,7 +242,8 @@ void relay_update(struct engine *e, struct flow *f, int h, bool news)
 		return;
 	full = refresh_by_upd(e) &&
 	       (e->ds - f->told > FULL_DS || (e->ds / 10 + f->half[h].id) % (FULL_DS / 10) == 0);
-	sendq_relay(e, f, h, full ? PEND_UPD : PEND_UPD_C);
+	if (full || reaches_short(e, SCOPE_EXCEPT | f->from))
+		sendq_relay(e, f, h, full ? PEND_UPD : PEND_UPD_C);
 }
 
 /* Where no older FreeBSD is, UPD is an answer: that a flow is carried elsewhere says UPD_C. */

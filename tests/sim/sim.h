@@ -114,6 +114,7 @@ struct scenario {
 	unsigned fws, linuxes;	/* of them Linux */
 	unsigned flows;		/* at most */
 	bool churn;
+	bool upgrade; /* FreeBSD 13 nodes become 15, one after another */
 };
 
 enum fault {
@@ -216,6 +217,7 @@ void plan_move(void); /* of the traffic, to some other node that works */
 /* simfault.c */
 void fault_reset(void);
 void fault_node_up(struct fw *f);
+void fault_node_down(struct fw *f, uint64_t until);
 void fault_kill(struct fw *f, uint64_t down);
 void fault_some(void);
 void fault_mend(void);
@@ -238,7 +240,7 @@ struct conn *conn_find(const struct tuples *t);
 void conn_reset(void);
 void conn_killed(struct conn *c, const struct fw *f, bool live); /* by another program */
 void conn_suspended(void);
-bool conn_passed_both(const struct conn *c); /* FreeBSD and OpenBSD */
+bool conn_passed_both(const struct conn *c); /* two pf nodes */
 void conn_move(int to);
 uint64_t conn_announced(const struct fw *by);
 uint64_t conn_told_after(const struct conn *c, const struct fw *by);

@@ -144,14 +144,14 @@ static uint64_t good_since(const struct conn *c)
 	return since > sim.trouble + sim.recovery ? since : sim.trouble + sim.recovery;
 }
 
-/* It may have names of both. */
+/* Two pf nodes: it may have names of both. */
 bool conn_passed_both(const struct conn *c)
 {
-	bool passed[3] = {false};
+	unsigned pfs = 0;
 
 	for (unsigned i = 0; i < sim.fws; i++)
-		passed[sim.fw[i].kind] |= c->seen[i] != 0;
-	return passed[FW_FREEBSD] && passed[FW_OPENBSD];
+		pfs += sim.fw[i].kind != FW_LINUX && c->seen[i];
+	return pfs > 1;
 }
 
 /* What was lost by the node itself, or to others, is not owed by the engines. */
@@ -176,6 +176,8 @@ static const char *promise(const struct conn *c)
 	uint64_t since = good_since(c);
 
 	if (c->phase != CONN_OPEN || !o)
+		return NULL;
+	if (sim.scenario->upgrade && proto_is_icmp(c->t.proto)) /* see is_steady() of simcheck.c */
 		return NULL;
 	if (f == o && c->seen[f->index] > sim.carrier_since)
 		return "passed here before"; /* nobody may take it away, whatever is lost */

@@ -26,7 +26,7 @@ void fault_node_up(struct fw *f)
 		pf_up(f);
 }
 
-static void node_down(struct fw *f, uint64_t until)
+void fault_node_down(struct fw *f, uint64_t until)
 {
 	sim_trace("node %d is down", f->index);
 	f->up = f->link = false;
@@ -222,7 +222,7 @@ static void node_fault(struct fw *f, unsigned kind)
 			return;
 		if (sim.carrier == f->index)
 			plan_move();
-		node_down(f, sim.now + S + sim_below(30 * S));
+		fault_node_down(f, sim.now + S + sim_below(30 * S));
 		break;
 	case FAULT_LINK:
 		if (f->link) {

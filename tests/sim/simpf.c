@@ -177,6 +177,9 @@ void pf_up(struct fw *f)
 	struct pf *p = f->pf;
 
 	pf_clear(p);
+	if (sim.scenario->upgrade && p->began && !p->openbsd)
+		p->dialect = dialect_get(DIALECT_FREEBSD_15);
+	p->began = true;
 	p->answering = false;
 	p->hostid = (uint32_t)sim_random() | 1;
 	p->next_id = (1700000000ull + sim.now / S) << 32;
@@ -275,7 +278,7 @@ static struct pfs *create(struct pf *p, const struct conn *c, int half, const st
 			   .created = sim.now};
 	struct pfs *s;
 
-	memcpy(like.key, c->key[p->openbsd][half], sizeof(like.key));
+	memcpy(like.key, c->key[p->dialect->icmp_typed][half], sizeof(like.key));
 	if (c->t.proto == PROTO_TCP) {
 		like.peer[0] = (struct pf_peer){.state = PF_TCP_SYN_SENT,
 						.seqlo = k->end,
@@ -370,7 +373,7 @@ enum verdict pf_forward(struct fw *f, struct conn *c, const struct pkt *k)
 	for (int i = 0; i < 2; i++) {
 		int half = k->reply ? !i : i;
 		struct pfs *s = pf_by_key(p, half ? PF_OUT : PF_IN, c->t.proto,
-					  c->key[p->openbsd][half]);
+					  c->key[p->dialect->icmp_typed][half]);
 
 		if (!s && !first)
 			return DROP_NONE;

@@ -48,6 +48,7 @@ struct pf {
 	const struct fw *fw;
 	bool openbsd;
 	const struct dialect *dialect;
+	bool began; /* it was up before */
 	struct pfs *by_key[PF_BUCKETS], *by_name[PF_BUCKETS];
 	struct pfs *all, *free;
 	size_t count;

@@ -165,7 +165,7 @@ static void request(struct pf *p, uint64_t id, uint32_t creatorid)
 	if (q->requests == PF_REQUESTS)
 		flush(p, q);
 	q->request[q->requests++] = (struct msg_id){id, creatorid};
-	if (p->openbsd)
+	if (p->dialect->id != DIALECT_FREEBSD_13) /* FreeBSD 15 pushes it as well */
 		flush(p, q);
 }
 
@@ -488,6 +488,14 @@ static void take_ids(struct pf *p, struct section *sec)
 	}
 }
 
+/* A FreeBSD reads what older ones send, too. */
+static bool reads(const struct pf *p, enum pf_layout layout)
+{
+	const struct dialect *d = dialect_by_layout(layout);
+
+	return d && d->version == p->dialect->version && d->id <= p->dialect->id;
+}
+
 void pf_receive(struct fw *f, const uint8_t *data, size_t len)
 {
 	struct pf *p = f->pf;
@@ -505,7 +513,7 @@ void pf_receive(struct fw *f, const uint8_t *data, size_t len)
 		switch (sec.action) {
 		case ACT_INS:
 		case ACT_UPD:
-			if (sec.layout != p->dialect->layout)
+			if (!reads(p, sec.layout))
 				return; /* an action that it does not know */
 			take_states(p, &sec);
 			break;

@@ -32,6 +32,7 @@ static const struct scenario scenarios[] = {
 	 .fws = 3,
 	 .linuxes = 3,
 	 .flows = 25},
+	{.name = "upgrade", .fw = {L, F, F}, .fws = 3, .linuxes = 1, .flows = 25, .upgrade = true},
 	{.name = "relay-two",
 	 .fw = {L, L, F, O},
 	 .wires = {3, 3, 1, 2},
@@ -151,7 +152,7 @@ static void draw_config(void)
 						 FROM_ASSURED};
 
 	/* version 6 tells all, a FreeBSD without states does not tell which one it is */
-	sim.auto_dialect = has(F) ? has(O) : has(O) && sim_chance(50);
+	sim.auto_dialect = has(F) ? has(O) || sim.scenario->upgrade : has(O) && sim_chance(50);
 	for (int i = 0; i < 2; i++)
 		sim.dialect[i] = has(F)	  ? DIALECT_FREEBSD_13
 				 : has(O) ? DIALECT_OPENBSD
@@ -160,7 +161,8 @@ static void draw_config(void)
 	sim.udp = udp[sim_below(4)];
 	sim.icmp = sim_chance(20) ? FROM_NEW : FROM_REPLIED;
 	/* of two Linux nodes one would tell made-up numbers of what the other lets pf learn */
-	sim.strict = sim.scenario->linuxes == 1 && sim_chance(20);
+	/* two FreeBSDs that learned different numbers correct each other for ever */
+	sim.strict = sim.scenario->linuxes == 1 && !sim.scenario->upgrade && sim_chance(20);
 	sim.takeover = sim_chance(15);
 	sim.max_states = sim_chance(3) ? 1 + (uint32_t)sim_below(20) : 0;
 	sim.bulk_rate = sim_chance(60) ? 20000 : 1000 + (uint32_t)sim_below(3000);
@@ -240,6 +242,31 @@ static void restart(void)
 	check_names_kept();
 }
 
+/* A FreeBSD 13 pair becomes 15 node by node, the traffic on the other one meanwhile. */
+static void upgrade(void)
+{
+	for (unsigned i = 0; sim.scenario->upgrade && i < sim.fws && !sim.failed; i++) {
+		struct fw *f = &sim.fw[i];
+
+		if (f->kind != FW_FREEBSD)
+			continue;
+		sim.opening = true;
+		plan.open_at = sim.now;
+		for (unsigned k = 0; sim.carrier == f->index && k < sim.fws; k++)
+			if (sim.fw[k].kind == FW_FREEBSD && k != i)
+				conn_move((int)k);
+		sim_run(sim.now + 5 * S);
+		fault_node_down(f, sim.now + 30 * S);
+		sim_run(sim.now + 60 * S);
+		sim.opening = false;
+		sim_run(sim.now + 10 * S);
+		check_everywhere();
+		conn_move(f->index);
+		sim_run(sim.now + 10 * S);
+		check_everywhere();
+	}
+}
+
 static void moves(void)
 {
 	sim.opening = plan.moves = true;
@@ -305,6 +332,7 @@ void plan_run(void)
 		storm();
 		calm();
 		restart();
+		upgrade();
 		moves();
 	}
 	if (!sim.failed)
