@@ -225,6 +225,22 @@ static bool of_another_creator(const struct flow *f, const struct flow *other)
 	return out->flags & had->flags & H_PRESENT && out->node.word != had->node.word;
 }
 
+/*
+ * The entry that is there takes the same packets as of a flow without translation: so it looks to
+ * whoever knows one half only. Of one tuple there is one connection, and this is not it.
+ */
+static bool is_guess_of(const struct tuples *guess, const struct tuples *t)
+{
+	const struct endpoint *g = guess->end, *e = t->end;
+
+	if (!endpoint_equal(&g[ORIG_SRC], &e[ORIG_SRC]) ||
+	    !endpoint_equal(&g[REPLY_SRC], &e[REPLY_SRC]) || tuples_have_snat(guess) ||
+	    tuples_have_dnat(guess))
+		return false;
+	return endpoint_equal(&g[ORIG_DST], &e[ORIG_DST]) ||
+	       endpoint_equal(&g[REPLY_DST], &e[REPLY_DST]);
+}
+
 static void note_committed(struct engine *e, const struct flow *f, const char *verb)
 {
 	struct tuples t;
@@ -303,10 +319,14 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 	}
 	if (!same) {
 		struct flow *other = table_find(&e->table, &op.entry.tuples);
+		bool guess = is_guess_of(&op.entry.tuples, &want.tuples);
 
 		/* not ours to judge, or not yet read */
-		if (!other || other->flags & F_LIVE || of_another_creator(f, other) ||
-		    (int32_t)(f->heard - other->heard) < 0 || refresh_lives(e, other)) {
+		if (!other || other->flags & F_LIVE ||
+		    is_guess_of(&want.tuples, &op.entry.tuples) ||
+		    (!guess &&
+		     (of_another_creator(f, other) || (int32_t)(f->heard - other->heard) < 0)) ||
+		    refresh_lives(e, other)) {
 			failed(e, f, EEXIST);
 			return;
 		}

@@ -78,12 +78,31 @@ static bool joins(const struct flow *f, const struct incoming *in)
 	return false;
 }
 
-/* It has the other half of the same making: pf and we ourselves name both in one go. */
+/* This half of it shows no translation, as who has not heard of it takes it, and the new one does.
+ */
+static bool is_guessed(const struct flow *f, const struct incoming *in)
+{
+	const struct endpoint *end = in->tuples.end;
+	struct tuples t;
+
+	flow_tuples(f, &t);
+	return in->half == HALF_IN ? endpoint_equal(&t.end[ORIG_DST], &t.end[REPLY_SRC]) &&
+					     !endpoint_equal(&end[ORIG_DST], &end[REPLY_SRC])
+				   : endpoint_equal(&t.end[REPLY_DST], &t.end[ORIG_SRC]) &&
+					     !endpoint_equal(&end[REPLY_DST], &end[ORIG_SRC]);
+}
+
+/*
+ * It has the other half of the same making: pf and we ourselves name both in one go. Somebody who
+ * knew that one only may have made up this one.
+ */
 static bool is_mate(const struct flow *f, const struct incoming *in)
 {
-	const struct half *other = &f->half[!in->half];
+	const struct half *half = &f->half[in->half], *other = &f->half[!in->half];
+	bool made_up = half->flags & H_PRESENT && half->node.word != in->s->creatorid &&
+		       !(f->flags & F_LIVE) && is_guessed(f, in);
 
-	return !(f->half[in->half].flags & H_PRESENT) && other->flags & H_PRESENT &&
+	return (!(half->flags & H_PRESENT) || made_up) && other->flags & H_PRESENT &&
 	       other->node.word == in->s->creatorid && in->s->id - other->id + 1 <= 2;
 }
 

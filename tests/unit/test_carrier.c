@@ -262,6 +262,44 @@ static void guess_of_a_peer(void)
 	end();
 }
 
+/* Somebody has made up the other half of what he knew one of; then the one that made it tells it.
+ */
+static void guess_of_another_creator(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	struct fake linux_node, third;
+	struct flow_view v;
+	struct pf_state s;
+
+	tuples_snat(&t, 2, 50001);
+	for (int by_maker = 0; by_maker < 2; by_maker++) {
+		begin();
+		fake_init(&linux_node, DIALECT_OPENBSD, 3, 0x55667788);
+		fake_init(&third, DIALECT_OPENBSD, 4, 0x66778899);
+		s = fake_half(&pf, &t, PF_IN, 100);
+		fake_state(&pf, &n, ACT_INS, &s);
+		s = fake_half(&linux_node, &plain, PF_OUT, 201);
+		s.rule = UINT32_MAX;
+		fake_state(&linux_node, &n, ACT_INS, &s);
+		CHECK(node_entry(&n, &plain) != NULL);
+		s = by_maker ? fake_half(&pf, &t, PF_OUT, 101) : fake_half(&third, &t, PF_OUT, 301);
+		fake_state(by_maker ? &pf : &third, &n, ACT_INS, &s);
+		node_run(&n, 100);
+		CHECK(node_entry(&n, &t) != NULL && !node_entry(&n, &plain));
+		if (by_maker) {
+			CHECK(node_flow(&n, &t, &v) && v.half[0].id == 100 && v.half[1].id == 101);
+			CHECK_EQ(node_flows(&n), 1);
+		}
+		/* and the guess does not come back */
+		s = fake_half(&linux_node, &plain, PF_OUT, 201);
+		s.rule = UINT32_MAX;
+		fake_state(&linux_node, &n, ACT_UPD, &s);
+		node_run(&n, 20000);
+		CHECK(node_entry(&n, &t) != NULL && !node_entry(&n, &plain));
+		end();
+	}
+}
+
 /* A peer's UPD_C may be an old one: that packets still pass shows soon, not after half a minute. */
 static void looked_at_after_a_word(void)
 {
@@ -640,6 +678,7 @@ int main(void)
 		{"a guess is not told", guess_is_not_told},
 		{"a guess that made room", guess_that_made_room},
 		{"a guess of a peer", guess_of_a_peer},
+		{"a guess of another creator", guess_of_another_creator},
 		{"a record of another translation", record_of_another_translation},
 		{"events of before a standstill", events_of_before},
 		{"a corrected bulk answer", corrected_bulk},
