@@ -168,6 +168,9 @@ struct peer {
 	bool answers;	    /* its last word of a bulk update was a START */
 	bool clash;	    /* it goes by our hostid */
 	bool pf;	    /* it has told a state that it made itself: no Linux */
+	/* of flows told in both halves it has spoken of one only, since then, so many times */
+	uint8_t alone, alone_words;
+	uint64_t alone_since;
 };
 
 /* Passes through the table that go on over many wake-ups. */
@@ -441,6 +444,7 @@ bool peer_rate_ok(struct engine *e, struct peer *p);
 enum reason peer_quota(struct engine *e, struct peer *p);
 void peer_take_flow(struct engine *e, struct peer *p, struct flow *f);
 void peer_drop_flow(struct engine *e, struct flow *f);
+void peer_word(struct engine *e, struct peer *p, const struct flow *f, int half);
 void peer_look(struct engine *e);
 uint64_t peer_next(const struct engine *e);
 

@@ -8,6 +8,7 @@
 
 enum {
 	GONE_S = 60,	   /* a peer heard again after this long has appeared anew */
+	ALONE_WORDS = 4,   /* in a row, of one half: the other is silent */
 	LOOK_S = 4,	   /* a flow told in one half only may wait this long for the other */
 	LOOK_LEAST_S = 30, /* between two bulk requests for withheld halves */
 	LOOK_MOST_S = 3600,
@@ -293,6 +294,32 @@ void peer_drop_flow(struct engine *e, struct flow *f)
 }
 
 /*
+ * A peer says by UPD_C that a flow lives. Packets touch both of its states, and a FreeBSD tells
+ * each of them within a second or two, unless it withholds one bucket: then the other is all that
+ * is heard, also of flows that it has told as a whole.
+ */
+void peer_word(struct engine *e, struct peer *p, const struct flow *f, int half)
+{
+	if (p->version != PFSYNC_VERSION_FREEBSD ||
+	    !(f->half[HALF_IN].flags & f->half[HALF_OUT].flags & H_PRESENT))
+		return;
+	if (p->alone != half || !p->alone_words) {
+		p->alone = (uint8_t)half;
+		p->alone_since = e->now;
+		p->alone_words = 1;
+	} else if (p->alone_words < ALONE_WORDS &&
+		   e->now - p->alone_since >= p->alone_words * NS_PER_S) {
+		p->alone_words++;
+	}
+}
+
+/* One half of its flows has fallen silent. */
+static bool half_is_silent(const struct engine *e, const struct peer *p)
+{
+	return p->alone_words == ALONE_WORDS && e->now - p->alone_since > LOOK_S * NS_PER_S;
+}
+
+/*
  * A FreeBSD whose own bulk request was not answered withholds the messages of one bucket, about
  * half of its states. It shows as flows of which only one half is ever told; asking it makes it
  * speak (observed on 12.1). Asked ever more seldom, for flows that end on the peer itself have one
@@ -301,7 +328,7 @@ void peer_drop_flow(struct engine *e, struct flow *f)
 static void look_at_peer(struct engine *e, struct peer *p)
 {
 	if (!p->look_at) {
-		if (p->half > p->seen_half) {
+		if (p->half > p->seen_half || half_is_silent(e, p)) {
 			p->look_at = e->now + LOOK_S * NS_PER_S;
 			if (p->look_at < p->look_after)
 				p->look_at = p->look_after;
@@ -311,7 +338,7 @@ static void look_at_peer(struct engine *e, struct peer *p)
 	if (e->now < p->look_at)
 		return;
 	p->look_at = 0;
-	if (p->half > p->seen_half && p->whole == p->seen_whole) {
+	if ((p->half > p->seen_half && p->whole == p->seen_whole) || half_is_silent(e, p)) {
 		bulk_ask(e, &e->link[p->link], false);
 		p->look_after = e->now + p->look_every;
 		p->look_every *= 2;
@@ -320,6 +347,7 @@ static void look_at_peer(struct engine *e, struct peer *p)
 	}
 	p->seen_half = p->half;
 	p->seen_whole = p->whole;
+	p->alone_words = 0;
 }
 
 void peer_look(struct engine *e)

@@ -58,7 +58,7 @@ static bool lately(const struct engine *e, const struct flow *f)
 	return replacing(f) || (f->flags & F_LIVE && answered && e->ds - f->told < LAST_WORDS_DS);
 }
 
-static enum reason take_upd_c(struct engine *e, struct link *l, const struct peer *p,
+static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 			      const struct msg_upd_c *m)
 {
 	const struct dialect *d = p->dialect ? p->dialect : l->config.dialect;
@@ -81,6 +81,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, const struct pee
 	}
 	f = half_flow(half);
 	import_held(p, half);
+	peer_word(e, p, f, half_index(half));
 	if (defer_holds(e, f))
 		defer_known(e, f);
 	if (relay_is_older(e, p, f, half_index(half), &m->src, &m->dst))

@@ -286,6 +286,32 @@ static void halves_only(void)
 	end();
 }
 
+/* The same when it begins to withhold them while their flows are known in both halves. */
+static void half_falls_silent(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 100);
+	struct pf_state s[2];
+
+	for (int silent = 0; silent < 2; silent++) {
+		meet();
+		node_run(&n, 20000);
+		fake_tells(&pf, &n, &t, 100);
+		for (int h = 0; h < 2; h++)
+			s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		node_quiet(&n);
+		for (int i = 0; i < 20; i++) {
+			fake_upd_c(&pf, &n, &s[0]);
+			node_run(&n, 1000);
+			if (!silent || !i)
+				fake_upd_c(&pf, &n, &s[1]);
+			node_run(&n, 1000);
+		}
+		CHECK_EQ(node_said(&n, ACT_UPD_REQ) > 0, silent);
+		CHECK(node_said(&n, ACT_UPD_REQ) <= 6);
+		end();
+	}
+}
+
 /* ---- answering
  * ------------------------------------------------------------------------------------ */
 
@@ -566,6 +592,7 @@ int main(void)
 		{"the tail of a bulk", tail_of_a_bulk},
 		{"a peer appears", a_peer_appears},
 		{"only halves are seen", halves_only},
+		{"a half falls silent", half_falls_silent},
 		{"an empty table is answered", empty_table},
 		{"3,000 flows", big},
 		{"a request during a bulk", request_during_a_bulk},
