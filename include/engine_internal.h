@@ -427,6 +427,7 @@ bool refresh_lives(struct engine *e, struct flow *f);
 bool refresh_claims(struct engine *e, struct flow *f);
 bool refresh_after_gap(struct engine *e, struct flow *f);
 bool refresh_last_word(struct engine *e, struct flow *f);
+bool refresh_rests(struct engine *e, const struct flow *f);
 bool refresh_by_upd(const struct engine *e);
 bool refresh_link_by_upd(const struct link *l);
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires);

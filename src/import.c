@@ -491,8 +491,10 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	} else if (!(f->flags & F_LIVE)) {
 		f->heard = e->ds;
 		relay_heard(e, in->peer, f, in->half, true);
-	} else if (refresh_by_upd(e) && e->ds - f->told > 10 && !relay_is_answer(e, half)) {
-		/* an older FreeBSD is refreshed so, and we all hear it */
+	} else if (e->ds - f->told > 10 && !relay_is_answer(e, half) &&
+		   (refresh_by_upd(e) || (!in->peer->pf && refresh_rests(e, f)))) {
+		/* an older FreeBSD is refreshed so, and we all hear it, also by way of a node that
+		 * has one on another link */
 		if (f->pend || refresh_lives(e, f)) {
 			f->heard = e->ds; /* whose packet was the last shows when we look */
 		} else {

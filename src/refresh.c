@@ -289,6 +289,17 @@ bool refresh_after_gap(struct engine *e, struct flow *f)
 	return f->flags & F_LIVE;
 }
 
+/* Its last packet here was long ago. */
+bool refresh_rests(struct engine *e, const struct flow *f)
+{
+	struct kernel_op op = {.verb = KERNEL_GET};
+
+	flow_tuples(f, &op.entry.tuples);
+	e->ops.kernel(e->ctx, &op, 1);
+	engine_count(e, C_PROBES);
+	return !op.error && tuples_same(f, &op.entry.tuples) && local_age(e, &op.entry) > LONG_AGO;
+}
+
 /* Nobody has spoken of the flow since its last packet here. */
 bool refresh_last_word(struct engine *e, struct flow *f)
 {

@@ -147,6 +147,38 @@ static void last_packet_was_long_ago(void)
 	}
 }
 
+/* A Linux node that has an older FreeBSD on another link refreshes what it carries by UPD here,
+ * too. */
+static void refreshed_from_another_link(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	for (int rests = 0; rests < 2; rests++) {
+		node_meet(&n, &pf, &c, DIALECT_OPENBSD);
+		fake_init(&other, DIALECT_OPENBSD, 3, OTHERS);
+		node_open(&n, &t);
+		for (int i = 0; i < 10; i++) {
+			CHECK(rests || node_packet(&n, &t, i & 1));
+			fake_bus(&other, &n, BUS_START);
+			fake_bus(&other, &n, BUS_END);
+			node_run(&n, 5000);
+		}
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		s = fake_half(&other, &t, PF_IN, v.half[0].id);
+		s.creatorid = OURS;
+		s.rule = UINT32_MAX;
+		s.src.state = v.half[0].src;
+		s.dst.state = v.half[0].dst;
+		s.timeout = v.half[0].timeout;
+		fake_state(&other, &n, ACT_UPD, &s);
+		CHECK(node_flow(&n, &t, &v) && v.live == !rests);
+		end();
+	}
+}
+
 /* What somebody has is no word of who carries it, and what the other one says then no copy of it.
  */
 static void word_after_a_bulk(void)
@@ -218,6 +250,7 @@ int main(void)
 		{"another name of a live flow", another_name_of_a_live_flow},
 		{"its maker gives another name", its_maker_gives_another_name},
 		{"the last packet was long ago", last_packet_was_long_ago},
+		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
 		{"refresh in the words of the link", refresh_in_the_words_of_the_link},
 	};
