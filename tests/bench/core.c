@@ -7,9 +7,11 @@
  *	core short COUNT		the events of TCP connections that end before they are told
  *	core told COUNT			and of those that live long enough to be told
  *	core import COUNT		told, and what is sent of them taken by a second engine
+ *	core resync COUNT		flows that one has, all told to another that has nothing
  *
- * Prints one line of JSON with the processor time. Under callgrind the difference of two counts
- * gives the instructions of one: what start and end cost drops out.
+ * Prints one line of JSON with the processor time, of resync that of the receiver alone. Under
+ *callgrind the difference of two counts gives the instructions of one: what start and end cost
+ *drops out.
  */
 #include <errno.h>
 #include <libmnl/libmnl.h>
@@ -24,7 +26,7 @@
 #include "ctnl_msg.h"
 #include "engine.h"
 
-enum { PACKET = 1480, BATCH = 64, MS = 1000000, EVENT_NS = 3000, FLUSH_MS = 20 };
+enum { PACKET = 1480, BATCH = 64, MS = 1000000, EVENT_NS = 3000, FLUSH_MS = 20, STEP_MS = 5 };
 
 static double cpu_s(void)
 {
@@ -121,6 +123,7 @@ static unsigned long codec(bool decode, const char *dialect, unsigned long count
 struct node {
 	struct engine *e;
 	bool idle;	    /* does nothing with the events */
+	bool keeps;	    /* its kernel has what it is asked for */
 	struct node *other; /* who gets what it sends; NULL: nobody */
 	uint8_t last;	    /* of its address */
 	size_t made;	    /* entries in its kernel */
@@ -164,7 +167,7 @@ static void op_kernel(void *ctx, struct kernel_op *ops, size_t count)
 	struct node *n = ctx;
 
 	for (size_t i = 0; i < count; i++) {
-		ops[i].error = ops[i].verb == KERNEL_GET ? ENOENT : 0;
+		ops[i].error = ops[i].verb == KERNEL_GET && !n->keeps ? ENOENT : 0;
 		n->made += ops[i].verb == KERNEL_CREATE;
 		if (!ctnl_msg_build(m.buf, &scope, &ops[i], 1))
 			die("a request that cannot be built");
@@ -188,7 +191,7 @@ static void node_start(struct node *n, uint8_t last, uint64_t now)
 	c.link[0] = (struct link_config){.name = "bench",
 					 .dialect = dialect_get(DIALECT_FREEBSD_13),
 					 .flush_ms = FLUSH_MS,
-					 .bulk_rate = 20000};
+					 .bulk_rate = n->other ? 20000 : 400000};
 	n->last = last;
 	n->e = engine_new(&c, &ops, n, now);
 	if (!n->e)
@@ -291,20 +294,57 @@ static size_t engines(const char *what, unsigned long count)
 	return count;
 }
 
+/* Both run in steps of a portion; what the second one does is timed. */
+static unsigned long resync(unsigned long count, double *took)
+{
+	static const uint8_t life[] = {CT_TCP_SYN_SENT, CT_TCP_ESTABLISHED};
+	struct node a = {.keeps = true}, b = {.other = &a, .keeps = true};
+	uint64_t now = 1000000000;
+
+	node_start(&a, 2, now);
+	for (unsigned long i = 0; i < count; i++)
+		for (size_t step = 0; step < sizeof(life); step++)
+			event(&a, i, life[step], now += EVENT_NS);
+	for (unsigned long i = 0; i < count / 500 + 50; i++)
+		(void)engine_run(a.e, now += FLUSH_MS * MS);
+	a.other = &b;
+	node_start(&b, 3, now);
+	(void)engine_run(b.e, now);
+	for (int idle = 0; b.made < count && idle < 1000; idle++) {
+		double began;
+
+		deliver(&b, now += STEP_MS * MS);
+		idle = a.packets ? 0 : idle;
+		began = cpu_s();
+		deliver(&a, now);
+		*took += cpu_s() - began;
+	}
+	if (b.made < count)
+		die("not all of them arrived");
+	engine_free(a.e);
+	engine_free(b.e);
+	free(a.packet);
+	free(b.packet);
+	return count;
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long done;
+	double cpu = 0;
 
 	if (argc == 4 && (!strcmp(argv[1], "encode") || !strcmp(argv[1], "decode")))
 		done = codec(argv[1][0] == 'd', argv[2], strtoul(argv[3], NULL, 10));
 	else if (argc == 3 && (!strcmp(argv[1], "build") || !strcmp(argv[1], "short") ||
 			       !strcmp(argv[1], "told") || !strcmp(argv[1], "import")))
 		done = engines(argv[1], strtoul(argv[2], NULL, 10));
+	else if (argc == 3 && !strcmp(argv[1], "resync"))
+		done = resync(strtoul(argv[2], NULL, 10), &cpu);
 	else {
 		fprintf(stderr, "usage: core encode|decode DIALECT COUNT | core "
-				"build|short|told|import COUNT\n");
+				"build|short|told|import|resync COUNT\n");
 		return 64;
 	}
-	printf("{\"done\": %lu, \"cpu\": %.6f}\n", done, cpu_s());
+	printf("{\"done\": %lu, \"cpu\": %.6f}\n", done, cpu > 0 ? cpu : cpu_s());
 	return EXIT_SUCCESS;
 }
