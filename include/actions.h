@@ -33,7 +33,8 @@ struct actions_slot {
 struct actions {
 	struct actions_slot *slot; /* [0] is not used */
 	size_t used, room;
-	uint16_t free, bucket[ACTIONS_BUCKETS];
+	uint16_t free, last; /* last: the one that was taken last, perhaps free since */
+	uint16_t bucket[ACTIONS_BUCKETS];
 };
 
 /* How much of it a dialect can say. */

@@ -204,9 +204,16 @@ static uint16_t slot_take(struct actions *t)
 
 uint16_t actions_take(struct actions *t, const uint8_t key[16], const struct pf_actions *a)
 {
-	uint32_t hash = (uint32_t)hash_bytes(key, a, sizeof(*a));
-	uint16_t *bucket = &t->bucket[hash % ACTIONS_BUCKETS], n;
+	uint16_t *bucket, n = t->last;
+	uint32_t hash;
 
+	/* states that come together are mostly of the same rules */
+	if (n && t->slot[n].users && !memcmp(&t->slot[n].actions, a, sizeof(*a))) {
+		t->slot[n].users++;
+		return n;
+	}
+	hash = (uint32_t)hash_bytes(key, a, sizeof(*a));
+	bucket = &t->bucket[hash % ACTIONS_BUCKETS];
 	for (n = *bucket; n; n = t->slot[n].next)
 		if (t->slot[n].hash == hash && !memcmp(&t->slot[n].actions, a, sizeof(*a)))
 			break;
@@ -218,6 +225,7 @@ uint16_t actions_take(struct actions *t, const uint8_t key[16], const struct pf_
 		*bucket = n;
 	}
 	t->slot[n].users++;
+	t->last = n;
 	return n;
 }
 
