@@ -76,34 +76,51 @@ static inline void reader_copy(struct reader *r, void *to, size_t n)
 		memset(to, 0, n);
 }
 
-static inline uint64_t reader_be(struct reader *r, size_t n)
+/* Written out, for compilers make one load, or store, of them. */
+static inline uint16_t be16_of(const uint8_t *p)
 {
-	const uint8_t *p = reader_bytes(r, n);
-	uint64_t v = 0;
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
 
-	for (size_t i = 0; p && i < n; i++)
-		v = v << 8 | p[i];
-	return v;
+static inline uint32_t be32_of(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void be32_put(uint8_t *p, uint32_t v)
+{
+	p[0] = (uint8_t)(v >> 24);
+	p[1] = (uint8_t)(v >> 16);
+	p[2] = (uint8_t)(v >> 8);
+	p[3] = (uint8_t)v;
 }
 
 static inline uint8_t reader_u8(struct reader *r)
 {
-	return (uint8_t)reader_be(r, 1);
+	const uint8_t *p = reader_bytes(r, 1);
+
+	return p ? *p : 0;
 }
 
 static inline uint16_t reader_u16(struct reader *r)
 {
-	return (uint16_t)reader_be(r, 2);
+	const uint8_t *p = reader_bytes(r, 2);
+
+	return p ? be16_of(p) : 0;
 }
 
 static inline uint32_t reader_u32(struct reader *r)
 {
-	return (uint32_t)reader_be(r, 4);
+	const uint8_t *p = reader_bytes(r, 4);
+
+	return p ? be32_of(p) : 0;
 }
 
 static inline uint64_t reader_u64(struct reader *r)
 {
-	return reader_be(r, 8);
+	const uint8_t *p = reader_bytes(r, 8);
+
+	return p ? (uint64_t)be32_of(p) << 32 | be32_of(p + 4) : 0;
 }
 
 static inline struct writer writer_of(void *data, size_t len)
@@ -151,32 +168,40 @@ static inline void writer_zero(struct writer *w, size_t n)
 		memset(p, 0, n);
 }
 
-static inline void writer_be(struct writer *w, uint64_t v, size_t n)
-{
-	uint8_t *p = writer_room(w, n);
-
-	for (size_t i = 0; p && i < n; i++)
-		p[i] = (uint8_t)(v >> 8 * (n - 1 - i));
-}
-
 static inline void writer_u8(struct writer *w, uint8_t v)
 {
-	writer_be(w, v, 1);
+	uint8_t *p = writer_room(w, 1);
+
+	if (p)
+		*p = v;
 }
 
 static inline void writer_u16(struct writer *w, uint16_t v)
 {
-	writer_be(w, v, 2);
+	uint8_t *p = writer_room(w, 2);
+
+	if (!p)
+		return;
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
 }
 
 static inline void writer_u32(struct writer *w, uint32_t v)
 {
-	writer_be(w, v, 4);
+	uint8_t *p = writer_room(w, 4);
+
+	if (p)
+		be32_put(p, v);
 }
 
 static inline void writer_u64(struct writer *w, uint64_t v)
 {
-	writer_be(w, v, 8);
+	uint8_t *p = writer_room(w, 8);
+
+	if (!p)
+		return;
+	be32_put(p, (uint32_t)(v >> 32));
+	be32_put(p + 4, (uint32_t)v);
 }
 
 #endif

@@ -164,7 +164,7 @@ bool section_next_tdb(struct section *s, uint8_t version, struct msg_tdb *m)
 		return false;
 	m->spi = reader_u32(&r);
 	reader_skip(&r, 28);
-	m->rpl = reader_be(&r, version == PFSYNC_VERSION_OPENBSD ? 8 : 4);
+	m->rpl = version == PFSYNC_VERSION_OPENBSD ? reader_u64(&r) : reader_u32(&r);
 	m->cur_bytes = reader_u64(&r);
 	m->sproto = reader_u8(&r);
 	return true;
