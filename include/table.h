@@ -123,8 +123,18 @@ struct slab {
 	struct hnode *free;
 };
 
+enum { HASHED_MAX = 2 + 2 * 18 };
+
+/* What was hashed last, and its hash. */
+struct hashed {
+	uint8_t bytes[HASHED_MAX];
+	size_t len;
+	uint32_t hash;
+};
+
 struct table {
 	uint8_t key[16];
+	struct hashed name_hashed, middle_hashed;
 	struct index middle, name;
 	struct actions actions; /* of the halves */
 	struct slab slab[2];	/* IPv4, IPv6 */
@@ -145,10 +155,9 @@ void flow_tuples(const struct flow *f, struct tuples *t);
 void flow_set_tuples(struct flow *f, const struct tuples *t);
 
 /* The flow with exactly these tuples. */
-struct flow *table_find(const struct table *t, const struct tuples *tuples);
+struct flow *table_find(struct table *t, const struct tuples *tuples);
 /* Flows with that middle, one after another: after NULL gives the first. */
-struct flow *table_next_middle(const struct table *t, const struct tuples *tuples,
-			       struct flow *after);
+struct flow *table_next_middle(struct table *t, const struct tuples *tuples, struct flow *after);
 
 /* The flow, found by the middle of these tuples, has all of them. */
 bool table_is(const struct flow *f, const struct tuples *tuples);
@@ -156,7 +165,7 @@ bool table_is(const struct flow *f, const struct tuples *tuples);
 /* Gives a half its name; it must have none. False: the name is taken or memory is out. */
 bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid);
 void table_unname(struct table *t, struct flow *f, int half);
-struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creatorid);
+struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid);
 
 struct flow *half_flow(struct half *h);
 static inline int half_index(const struct half *h)

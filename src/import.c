@@ -108,7 +108,7 @@ static bool is_mate(const struct flow *f, const struct incoming *in)
 
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
  * one that lacks it. */
-static struct flow *find_flow(const struct engine *e, const struct incoming *in, bool *crowded)
+static struct flow *find_flow(struct engine *e, const struct incoming *in, bool *crowded)
 {
 	struct flow *f = NULL, *lacking = NULL, *first = NULL, *mate = NULL;
 	int n = 0;

@@ -41,6 +41,8 @@ static void index_move(struct index *x)
 	for (int i = 0; x->old && i < MOVE; i++) {
 		struct hnode *n = x->old[x->moved];
 
+		if (x->moved + MOVE < x->old_size) /* for the next time */
+			__builtin_prefetch(x->old[x->moved + MOVE], 1);
 		x->old[x->moved++] = NULL;
 		while (n) {
 			struct hnode *next = n->next, **to = &x->bucket[n->hash & (x->size - 1)];
@@ -201,16 +203,27 @@ void flow_tuples(const struct flow *f, struct tuples *t)
 	}
 }
 
-static uint32_t middle_hash(const struct table *t, const struct tuples *tuples)
+/* One name, or middle, is mostly hashed several times in a row. */
+static uint32_t hash_once(struct table *t, struct hashed *last, const void *bytes, size_t len)
+{
+	if (len != last->len || memcmp(bytes, last->bytes, len) != 0) {
+		memcpy(last->bytes, bytes, len);
+		last->len = len;
+		last->hash = (uint32_t)hash_bytes(t->key, bytes, len);
+	}
+	return last->hash;
+}
+
+static uint32_t middle_hash(struct table *t, const struct tuples *tuples)
 {
 	size_t len = family_len(tuples->family);
-	uint8_t bytes[2 + 2 * 18], *p = bytes;
+	uint8_t bytes[HASHED_MAX], *p = bytes;
 
 	*p++ = tuples->family;
 	*p++ = tuples->proto;
 	p = put_end(p, len, &tuples->end[ORIG_SRC]);
 	p = put_end(p, len, &tuples->end[REPLY_SRC]);
-	return (uint32_t)hash_bytes(t->key, bytes, (size_t)(p - bytes));
+	return hash_once(t, &t->middle_hashed, bytes, (size_t)(p - bytes));
 }
 
 static bool same_middle(const struct flow *f, const struct tuples *t)
@@ -264,8 +277,7 @@ void table_release(struct table *t, struct flow *f)
 	s->free = &f->node;
 }
 
-struct flow *table_next_middle(const struct table *t, const struct tuples *tuples,
-			       struct flow *after)
+struct flow *table_next_middle(struct table *t, const struct tuples *tuples, struct flow *after)
 {
 	uint32_t hash = after ? after->node.hash : middle_hash(t, tuples);
 	struct hnode *n = after ? after->node.next : *index_slot(&t->middle, hash);
@@ -289,7 +301,7 @@ bool table_is(const struct flow *f, const struct tuples *tuples)
 	       !memcmp(f->ends + REPLY_DST * step, bytes + step, step);
 }
 
-struct flow *table_find(const struct table *t, const struct tuples *tuples)
+struct flow *table_find(struct table *t, const struct tuples *tuples)
 {
 	struct flow *f = NULL;
 
@@ -305,11 +317,10 @@ struct flow *table_find(const struct table *t, const struct tuples *tuples)
  * The two names of a flow mostly differ in the lowest bit alone: they stand in one bucket, so that
  * finding the second one loads no memory that the first one has not.
  */
-static uint32_t name_hash(const struct table *t, uint64_t id, uint32_t creatorid)
+static uint32_t name_hash(struct table *t, uint64_t id, uint32_t creatorid)
 {
-	uint64_t words[2] = {id >> 1, creatorid};
-
-	return (uint32_t)hash_bytes(t->key, words, sizeof(words));
+	return hash_once(t, &t->name_hashed, (uint64_t[]){id >> 1, creatorid},
+			 2 * sizeof(uint64_t));
 }
 
 static struct half *find_half(const struct table *t, uint64_t id, uint32_t creatorid, uint32_t hash)
@@ -323,7 +334,7 @@ static struct half *find_half(const struct table *t, uint64_t id, uint32_t creat
 	return NULL;
 }
 
-struct half *table_find_half(const struct table *t, uint64_t id, uint32_t creatorid)
+struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid)
 {
 	return find_half(t, id, creatorid, name_hash(t, id, creatorid));
 }
