@@ -6,6 +6,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <string.h>
 
 /* As linux/netfilter/nf_conntrack_tcp.h has it; that header does not go with C11's names. */
 struct tcp_flags {
@@ -46,6 +47,46 @@ static uint8_t build_icmp_answer(const struct tuples *t)
 	}
 }
 
+/* What the calls of build_tuple() make of IPv4 and ports, which nearly all flows have. */
+struct tuple_v4 {
+	struct nlattr tuple, addresses, src;
+	uint8_t src_addr[4];
+	struct nlattr dst;
+	uint8_t dst_addr[4];
+	struct nlattr part, number;
+	uint8_t proto, pad[3];
+	struct nlattr src_port;
+	uint16_t be_src_port, pad_src;
+	struct nlattr dst_port;
+	uint16_t be_dst_port, pad_dst;
+};
+
+static void build_tuple_v4(struct nlmsghdr *nlh, uint8_t proto, const struct endpoint *src,
+			   const struct endpoint *dst, bool turned)
+{
+	enum { HEADER = sizeof(struct nlattr), WORD = HEADER + 4, PORT = HEADER + 2 };
+	static const struct tuple_v4 shape = {
+		.tuple = {sizeof(shape), NLA_F_NESTED},
+		.addresses = {HEADER + 2 * WORD, NLA_F_NESTED | CTA_TUPLE_IP},
+		.src = {WORD, CTA_IP_V4_SRC},
+		.dst = {WORD, CTA_IP_V4_DST},
+		.part = {HEADER + 3 * WORD, NLA_F_NESTED | CTA_TUPLE_PROTO},
+		.number = {HEADER + 1, CTA_PROTO_NUM},
+		.src_port = {PORT, CTA_PROTO_SRC_PORT},
+		.dst_port = {PORT, CTA_PROTO_DST_PORT},
+	};
+	struct tuple_v4 t = shape;
+
+	t.tuple.nla_type |= turned ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG;
+	memcpy(t.src_addr, src->addr, sizeof(t.src_addr));
+	memcpy(t.dst_addr, dst->addr, sizeof(t.dst_addr));
+	t.proto = proto;
+	t.be_src_port = htons(src->port);
+	t.be_dst_port = htons(dst->port);
+	memcpy(mnl_nlmsg_get_payload_tail(nlh), &t, sizeof(t));
+	nlh->nlmsg_len += sizeof(t);
+}
+
 /* The original tuple, or turned round. */
 static void build_tuple(struct nlmsghdr *nlh, const struct tuples *t, bool turned)
 {
@@ -54,6 +95,10 @@ static void build_tuple(struct nlmsghdr *nlh, const struct tuples *t, bool turne
 	bool v6 = t->proto == PROTO_ICMPV6;
 	struct nlattr *tuple, *part;
 
+	if (t->family == 4 && build_has_ports(t->proto)) {
+		build_tuple_v4(nlh, t->proto, src, dst, turned);
+		return;
+	}
 	tuple = mnl_attr_nest_start(nlh, turned ? CTA_TUPLE_REPLY : CTA_TUPLE_ORIG);
 	part = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
 	build_address(nlh, t->family, CTA_IP_V4_SRC, CTA_IP_V6_SRC, src);
