@@ -10,6 +10,7 @@ import machine
 
 BENCH = os.path.join(lib.BUILD, "tests", "bench")
 FIREWALLS = lib.FIREWALLS
+NICE = -5                                               # of debian/pfsync-linux.service, and as much for the other one
 
 
 def tool(name):
@@ -74,6 +75,7 @@ class Ours(Pair):
         d = Daemon(self.lab, fw, **sections)
         self.daemon[fw] = d.start()
         self.process[fw] = d.process
+        os.setpriority(os.PRIO_PROCESS, d.process.pid, NICE)
         self.lab.daemons.append(d)
 
     def settle(self):
@@ -154,6 +156,7 @@ class Conntrackd(Pair):
         lib.wait_for(lambda: self.process[fw].poll() is not None or self.ask(fw, "-s", must=False)[0] == 0, 60,
                      f"conntrackd on {fw} does not answer", 0.1)
         lib.check(self.process[fw].poll() is None, f"conntrackd on {fw} ended")
+        os.setpriority(os.PRIO_PROCESS, self.process[fw].pid, NICE)
 
     def ask(self, fw, *command, must=True, seconds=120):
         return lib.run(["conntrackd", "-C", self.path(fw), *command], self.lab.ns(fw), must=must, seconds=seconds)
