@@ -16,9 +16,9 @@
 enum {
 	EVENTS_AT_ONCE = 64,
 	EVENT_SIZE = 4096,
-	EVENT_ROUNDS = 8,
+	EVENT_ROUNDS = 8, /* then what was learned is told before more is read */
 	DUMP_SIZE = 65536,
-	DUMP_ROUNDS = 8,
+	DUMP_ROUNDS = 4,
 	COMMAND_BUFFER = 4 << 20,
 };
 

@@ -19,7 +19,8 @@ enum {
 	STEP_MIN = 100, /* ds between two looks at a young flow */
 	STEP_MAX = 6000,
 	IDLE_TIMES = 3,	   /* as long as it is old: until the next look at a flow without traffic */
-	DUE_MAX = 2048,	   /* timers served in one call */
+	DUE_MAX = 2048,	   /* timers served in one call, and entries read: a millisecond or so, */
+	LOOKS_MAX = 256,   /* in which nothing is told */
 	UNKNOWN = 1 << 26, /* an expiry further off is none: see failed() of commit.c */
 	LEFT = 50,	   /* ds from a last packet here to a word that it passes elsewhere */
 	SLACK = 20,	   /* ds; the kernel tells whole seconds */
@@ -327,10 +328,10 @@ void refresh_run(struct engine *e)
 {
 	struct flow *flow[ENGINE_BATCH];
 	struct list *n;
-	size_t count = 0;
+	size_t count = 0, looks = 0;
 
 	wheel_turn(&e->wheel, e->ds);
-	for (int i = 0; i < DUE_MAX && (n = wheel_take(&e->wheel)); i++) {
+	for (int i = 0; i < DUE_MAX && looks < LOOKS_MAX && (n = wheel_take(&e->wheel)); i++) {
 		struct flow *f = container_of(n, struct flow, timer);
 
 		if ((int32_t)(due_at(e, f) - e->ds) > 0) {
@@ -340,6 +341,7 @@ void refresh_run(struct engine *e)
 		} else {
 			f->checked = e->ds; /* not due again within this batch */
 			flow[count++] = f;
+			looks++;
 			if (count == ENGINE_BATCH) {
 				probe(e, flow, count);
 				count = 0;
