@@ -140,7 +140,7 @@ def bare_insert(lab, figures, n):
     return wall
 
 
-RATES = (1000000, 500000, 300000, 200000, 120000)      # states a second
+RATES = (1000000, 500000, 400000, 300000, 200000, 120000)      # states a second
 
 
 def sender_with(lab, n, rate):
