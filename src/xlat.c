@@ -195,7 +195,10 @@ enum reason xlat_half(const struct pf_state *s, enum pf_layout layout, struct tu
 	} else if (layout == LAYOUT_1500) {
 		if (!layout_family(layout, s->stack_af))
 			return R_ADDRESS_FAMILY;
-		af_to = s->stack_af != s->af || s->stack_proto != s->proto;
+		af_to = s->stack_af != s->af;
+		if (s->stack_proto != s->proto &&
+		    !(af_to && proto_is_icmp(s->proto) && proto_is_icmp(s->stack_proto)))
+			return R_PROTOCOL; /* ICMP alone is another protocol in the other family */
 	}
 	if (s->proto == 0 || s->proto == PFSYNC_PROTOCOL)
 		return R_PROTOCOL;
