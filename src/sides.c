@@ -95,21 +95,17 @@ int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *s
 	known_side(f, h, 1, &known[1]);
 	*news = half->timeout != timeout;
 	for (int side = 0; side < 2; side++) {
-		switch (merge_peer(f->proto, &known[side], numbers && !sides_made_up(&known[side]),
-				   in[side])) {
-		case MERGE_STALE:
+		enum merge is = merge_peer(f->proto, &known[side],
+					   numbers && !sides_made_up(&known[side]), in[side]);
+
+		if (is == MERGE_STALE) {
 			stale++;
-			break;
-		case MERGE_NEWER:
-			*news = true;
-			/* fall through */
-		case MERGE_EQUAL:
-			sides_take(e, f, h, side, in[side]);
-			if (half->flags & H_RAW)
-				*(side ? &f->extra->raw[h]->dst
-				       : &f->extra->raw[h]->src) = *in[side];
-			break;
+			continue;
 		}
+		*news |= is == MERGE_NEWER;
+		sides_take(e, f, h, side, in[side]);
+		if (half->flags & H_RAW)
+			*(side ? &f->extra->raw[h]->dst : &f->extra->raw[h]->src) = *in[side];
 	}
 	if (!numbers &&
 	    half->flags & H_NUMBERS) /* of a side that lags behind, too: no others are known */
