@@ -36,9 +36,13 @@ static void take_scrub(struct pf_peer *to, const struct pf_peer *from)
 void sides_take(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p)
 {
 	struct half *half = &f->half[h];
+	/* a state that was told for pf to learn says what pf has seen of it, not how far it is */
+	bool learning = f->proto == PROTO_TCP && !(half->flags & (H_SLOPPY | H_NUMBERS)) &&
+			p->state < half->state[side] && (f->flags & F_LIVE || sides_made_up(p));
 	struct pf_peer known;
 
-	half->state[side] = p->state;
+	if (!learning)
+		half->state[side] = p->state;
 	/* our sloppy state was lost, or replaced: this one follows the sequence */
 	if (f->proto == PROTO_TCP && !sides_made_up(p) && !(half->flags & H_NUMBERS))
 		half->flags &= (uint8_t)~H_SLOPPY;

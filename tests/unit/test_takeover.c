@@ -253,6 +253,7 @@ static void strict_handover(void)
 	struct engine_config c = node_config(OURS);
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000), mine = tuples_v4(PROTO_TCP, 11, 40000);
 	const struct said *m;
+	struct pf_state s;
 
 	c.link[0].handover_strict = true;
 	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
@@ -273,6 +274,26 @@ static void strict_handover(void)
 		CHECK_EQ(m->s.src.max_win, 1);
 		CHECK_EQ(m->s.src.wscale, 0x87);
 		CHECK_EQ(m->s.dst.wscale, 0x8a);
+	}
+	/* a pf that has seen nothing of it says so: what it is to learn is told as before */
+	fake_bus(&pf, &n, BUS_START);
+	for (unsigned h = 0; h < 2; h++) {
+		m = node_about(&n, ACT_INS, 100 + h, PEERS);
+		if (CHECK(m != NULL)) {
+			s = m->s;
+			s.af = s.stack_af = 4;
+			fake_state(&pf, &n, ACT_UPD, &s);
+		}
+	}
+	fake_bus(&pf, &n, BUS_END);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_UPD_REQ, 100, PEERS);
+	node_run(&n, 100);
+	m = node_about(&n, ACT_UPD, 100, PEERS);
+	if (CHECK(m != NULL)) {
+		CHECK_EQ(m->s.state_flags, 0);
+		CHECK_EQ(m->s.src.seqlo, 0);
+		CHECK_EQ(m->s.dst.seqlo, 0);
 	}
 	/* without the shifts: sloppy after all */
 	node_quiet(&n);
