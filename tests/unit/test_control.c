@@ -91,8 +91,8 @@ static const struct flow_view tcp_flow = {
 	.in_kernel = true,
 	.live = true,
 	.tcp_state = CT_TCP_ESTABLISHED,
-	.half = {{true, 0x5e8f2a0100000001, 0x1a2b3c4d, 4, 4, PFTM_TCP_ESTABLISHED},
-		 {true, 0x5e8f2a0100000002, 0x1a2b3c4d, 4, 4, PFTM_TCP_ESTABLISHED}},
+	.half = {{true, 0x5e8f2a0100000001, 0x1a2b3c4d, 4, 4, PFTM_TCP_ESTABLISHED, "all"},
+		 {true, 0x5e8f2a0100000002, 0x1a2b3c4d, 4, 4, PFTM_TCP_ESTABLISHED, "all"}},
 };
 
 static void start(struct engine *e, struct control_env *env)
