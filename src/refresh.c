@@ -265,6 +265,7 @@ bool refresh_claims(struct engine *e, struct flow *f)
 		return false;
 	local_update(e, f, &op.entry, true);
 	sendq_pend_told(e, f, PEND_UPD_C);
+	f->told = e->ds; /* in a moment: the word about the other half comes before that */
 	return true;
 }
 

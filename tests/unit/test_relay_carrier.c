@@ -106,6 +106,35 @@ static void its_maker_gives_another_name(void)
 	end();
 }
 
+/* A claim is contradicted as a whole, by one look: what is said of the other half comes behind it.
+ */
+static void both_halves_are_contradicted(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 6000);
+	CHECK(node_packet(&n, &t, true));
+	node_run(&n, 1000);
+	CHECK(node_packet(&n, &t, false));
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+		s.creatorid = OURS;
+		s.src.state = v.half[h].src;
+		s.dst.state = v.half[h].dst;
+		s.timeout = v.half[h].timeout;
+		fake_upd_c(&other, &n, &s);
+	}
+	node_run(&n, 100);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	CHECK(node_said(&n, ACT_UPD_C) >= 2);
+	end();
+}
+
 /* Packets that passed here long ago, and were not seen yet, do not contradict who carries it now.
  */
 static void last_packet_was_long_ago(void)
@@ -249,6 +278,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"another name of a live flow", another_name_of_a_live_flow},
 		{"its maker gives another name", its_maker_gives_another_name},
+		{"both halves are contradicted", both_halves_are_contradicted},
 		{"the last packet was long ago", last_packet_was_long_ago},
 		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
