@@ -264,6 +264,7 @@ struct engine {
 	struct defer defer;
 	struct refused refused[REFUSED_MAX];
 	struct asked asked[ASKED_MAX];
+	struct asked corrected[ASKED_MAX]; /* names of which a peer was told that it lags behind */
 	struct deleted deleted[ASKED_MAX]; /* see relay.c */
 	/* kernel writes of this call */
 	struct kernel_op op[ENGINE_BATCH];
@@ -341,6 +342,7 @@ int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *s
 
 /* receive.c */
 void receive_clear(struct engine *e, struct flow *f);
+void receive_correct(struct engine *e, const struct peer *p, struct flow *f, int h);
 
 /* local.c */
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic);

@@ -479,8 +479,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 			(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout,
 					  &news);
 	} else if (stale) {
-		sendq_answer(e, f, in->half, PEND_UPD_C, relay_segment(e, in->peer));
-		sendq_urgent(e);
+		receive_correct(e, in->peer, f, in->half);
 		return R_STALE;
 	} else if (in_bulk(e, in)) {
 		relay_bulk(e, in->peer, f, in->half, news);

@@ -58,6 +58,36 @@ static bool lately(const struct engine *e, const struct flow *f)
 	return replacing(f) || (f->flags & F_LIVE && answered && e->ds - f->told < LAST_WORDS_DS);
 }
 
+/*
+ * Who asks for one state again and again does not take it: a pf that has the connection under
+ * another name refuses each answer. All on the link hear the answers, what is stale to one of them
+ * it corrects by an UPD_C, and of that the pf asks again, at once: a storm that never ends.
+ */
+static bool too_often(const struct engine *e, struct asked table[ASKED_MAX], uint64_t id,
+		      uint32_t creatorid)
+{
+	struct asked *a = &table[name_slot(id, creatorid, ASKED_MAX)];
+
+	if (a->id != id || a->creatorid != creatorid || e->ds - a->ds >= SAME_DS)
+		*a = (struct asked){.id = id, .creatorid = creatorid, .ds = e->ds};
+	return a->times++ >= SAME_MOST;
+}
+
+/*
+ * A peer lags behind: it is told what is known, at once. Not for ever: two FreeBSDs, of which one
+ * has seen the SYN answered and the other later numbers, each take back what the other has said,
+ * and would go on as long as somebody corrects them.
+ */
+void receive_correct(struct engine *e, const struct peer *p, struct flow *f, int h)
+{
+	const struct half *half = &f->half[h];
+
+	if (too_often(e, e->corrected, half->id, half->node.word))
+		return;
+	sendq_answer(e, f, h, PEND_UPD_C, relay_segment(e, p));
+	sendq_urgent(e);
+}
+
 static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 			      const struct msg_upd_c *m)
 {
@@ -94,10 +124,8 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 	numbers = f->proto == PROTO_TCP && !(sides_made_up(&m->src) && sides_made_up(&m->dst));
 	repeats = p->pf || numbers;
 	stale = sides_merge(e, f, half_index(half), &m->src, &m->dst, m->timeout, &news);
-	if (stale) {
-		sendq_answer(e, f, half_index(half), PEND_UPD_C, relay_segment(e, p));
-		sendq_urgent(e);
-	}
+	if (stale)
+		receive_correct(e, p, f, half_index(half));
 	if (stale < 2) {
 		/* what was under way when we took it over from a pf, which says so again if it
 		 * really carries the flow; a Linux says it once, without numbers */
@@ -126,20 +154,6 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 	return stale ? R_STALE : R_NONE;
 }
 
-/*
- * Who asks for one state again and again does not take it: a pf that has the connection under
- * another name refuses each answer. All on the link hear the answers, what is stale to one of them
- * it corrects by an UPD_C, and of that the pf asks again, at once: a storm that never ends.
- */
-static bool asked_too_often(struct engine *e, const struct msg_id *m)
-{
-	struct asked *a = &e->asked[name_slot(m->id, m->creatorid, ASKED_MAX)];
-
-	if (a->id != m->id || a->creatorid != m->creatorid || e->ds - a->ds >= SAME_DS)
-		*a = (struct asked){.id = m->id, .creatorid = m->creatorid, .ds = e->ds};
-	return a->times++ >= SAME_MOST;
-}
-
 static enum reason take_request(struct engine *e, struct link *l, const struct peer *p,
 				const struct msg_id *m)
 {
@@ -154,7 +168,7 @@ static enum reason take_request(struct engine *e, struct link *l, const struct p
 	if (!half)
 		return R_UNKNOWN_REQUEST;
 	/* twenty times as long as the request: what lives here must not wait behind it */
-	if (asked_too_often(e, m) ||
+	if (too_often(e, e->asked, m->id, m->creatorid) ||
 	    !engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))
 		return R_REQUEST_RATE;
 	sendq_answer(e, half_flow(half), half_index(half), PEND_UPD, relay_segment(e, p));

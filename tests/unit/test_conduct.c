@@ -285,6 +285,27 @@ static void stale_update(void)
 }
 
 /* Each direction by itself: the newer one is taken, the other kept, and not copied back. */
+/* Who says the same again and again does not learn: no storm, and a second later another try. */
+static void stale_for_ever(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	s = half(&t, PF_IN, 100);
+	s.src.state = s.dst.state = 2;
+	for (int i = 0; i < 50; i++)
+		fake_upd_c(&pf, &n, &s);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 5);
+	CHECK_EQ(node_refused(&n, R_STALE), 50);
+	node_run(&n, 1100);
+	node_quiet(&n);
+	fake_upd_c(&pf, &n, &s);
+	CHECK_EQ(node_said(&n, ACT_UPD_C), 1);
+	end();
+}
+
 static void half_stale(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
@@ -563,6 +584,7 @@ int main(void)
 		{"deleted and told again", deleted_and_told_again},
 		{"a stale update is answered", stale_update},
 		{"a half-stale update", half_stale},
+		{"stale for ever", stale_for_ever},
 		{"monotonic merge", monotonic},
 		{"CLR", clr},
 		{"UPD_REQ both ways", requests},
