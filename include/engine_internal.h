@@ -148,6 +148,7 @@ struct peer {
 	unsigned spoken;	       /* mask of dialects */
 	uint8_t version;	       /* of its latest header */
 	bool many;		       /* it speaks both header versions: no pf */
+	bool relays;		       /* it has told what another link had told */
 	bool dense;		       /* it reads several states of layout 1301 in a section */
 	uint64_t version_at[2];	       /* when it spoke which: FreeBSD's, OpenBSD's */
 	bool icmp_told, icmp_typed;    /* how it keys ICMP, as its states showed */
@@ -481,9 +482,9 @@ void relay_delete(struct engine *e, struct half *half, uint8_t segment);
 void relay_replaced(const struct engine *e, struct half *half, bool ours);
 void relay_note_deleted(struct engine *e, uint64_t id, uint32_t creatorid);
 bool relay_has_ended(const struct engine *e, uint64_t id, uint32_t creatorid);
-bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half *half);
+bool relay_is_deleted_twice(struct engine *e, struct peer *p, struct half *half);
 void relay_refused(struct engine *e, const struct peer *p, struct half *half);
-bool relay_is_retold(const struct engine *e, const struct half *half, bool news);
+bool relay_is_retold(const struct engine *e, struct peer *p, struct half *half, bool news);
 bool relay_is_answer(const struct engine *e, const struct half *half);
 void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, int h);
 void relay_renamed(struct engine *e, struct flow *f, int h);

@@ -473,7 +473,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	if (in->ins && in->s->state_flags & PF_FLAG_SLOPPY) /* nothing else gives a pf the flag */
 		half->flags |= H_SLOPPY;
 	if (in->ins) {
-		if (relay_is_retold(e, half, news) || relay_is_copy(e, in->peer, f, news))
+		if (relay_is_retold(e, in->peer, half, news) || relay_is_copy(e, in->peer, f, news))
 			return R_NONE;
 		if (import_word(e, in->peer, f, in->half))
 			(void)sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout,

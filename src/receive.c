@@ -236,8 +236,7 @@ static bool carried_elsewhere(const struct engine *e, const struct peer *p, cons
 	       e->ds - f->heard < CARRIED_DS;
 }
 
-static enum reason take_delete(struct engine *e, const struct peer *p, uint64_t id,
-			       uint32_t creatorid)
+static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, uint32_t creatorid)
 {
 	struct half *half = table_find_half(&e->table, id, creatorid);
 

@@ -141,9 +141,10 @@ bool relay_has(const struct flow *f, int h, unsigned link)
 
 /*
  * Whether the word of a peer is a copy that another relay made of what is known already. news: it
- * says something that was not known. Who tells what it has, when asked, gives no word that could be
- * copied. A flow that lives here is asked for at the kernel: if packets
- * have passed since the last look it is ours still, and said so again.
+ * says something that was not known, and who has not been seen to relay makes none: the traffic may
+ * have moved to it within that time. Who tells what it has, when asked, gives no word that could be
+ * copied. A flow that lives here is asked for at the kernel: if packets have passed since the last
+ * look it is ours still, and said so again.
  */
 bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool news)
 {
@@ -151,8 +152,8 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 		return false;
 	if (f->flags & F_LIVE)
 		return e->ds - f->told < AGAIN_DS || refresh_claims(e, f);
-	return f->from && f->from != relay_segment(e, p) && e->ds - f->heard < FRESH_DS &&
-	       !f->hearsay;
+	return (p->relays || p->many) && f->from && f->from != relay_segment(e, p) &&
+	       e->ds - f->heard < FRESH_DS && !f->hearsay;
 }
 
 /*
@@ -333,8 +334,9 @@ bool relay_has_ended(const struct engine *e, uint64_t id, uint32_t creatorid)
  * A deletion of what was deleted and inserted again a moment ago is a copy, which would go round
  * for ever. It is not told there any more.
  */
-bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half *half)
+bool relay_is_deleted_twice(struct engine *e, struct peer *p, struct half *half)
 {
+	const struct flow *f = half_flow(half);
 	struct deleted *d = &e->deleted[name_slot(half->id, half->node.word, ASKED_MAX)];
 	bool said, taken_back;
 	uint8_t at;
@@ -342,19 +344,27 @@ bool relay_is_deleted_twice(struct engine *e, const struct peer *p, struct half 
 	if (!relay_needed(e))
 		return false;
 	taken_back = sendq_undelete(&e->link[p->link], p->version, half->id, half->node.word);
-	at = half_flow(half)->replaced[half_index(half)];
+	at = f->replaced[half_index(half)];
 	said = at && (stamp(e) + STAMPS - at) % STAMPS < 3;
 	d->left = said && !taken_back;
+	if (said && f->from && f->from != relay_segment(e, p))
+		p->relays = true;
 	return said;
 }
 
 /*
  * An INS of what is known. Whoever takes a flow over deletes its states and inserts them in one
- * packet; without that it is a copy, or told to somebody who lacks it.
+ * packet; without that it is a copy, by which a relay is known, or told to somebody who lacks it.
  */
-bool relay_is_retold(const struct engine *e, const struct half *half, bool news)
+bool relay_is_retold(const struct engine *e, struct peer *p, struct half *half, bool news)
 {
-	return relay_needed(e) && !news && !deleted_here(e, half);
+	const struct flow *f = half_flow(half);
+
+	if (!relay_needed(e) || news || deleted_here(e, half))
+		return false;
+	if (f->from && f->from != relay_segment(e, p))
+		p->relays = true;
+	return true;
 }
 
 /*

@@ -410,6 +410,29 @@ static void copies(void)
 	end();
 }
 
+/* Nor is it a copy where no other relay is: the traffic moved there soon after the first word. */
+static void moved_soon(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state s[2];
+	struct fake linux_b;
+
+	begin(DIALECT_FREEBSD_13, DIALECT_OPENBSD, 1);
+	fake_init(&linux_b, DIALECT_OPENBSD, 4, RELAYS);
+	fake_move(&linux_b, 1);
+	fake_tells(&a, &n, &t, 100);
+	node_run(&n, 1700);
+	node_quiet(&n);
+	for (int h = 0; h < 2; h++) {
+		s[h] = fake_half(&a, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
+		fake_upd_c(&linux_b, &n, &s[h]);
+	}
+	node_run(&n, 100);
+	CHECK_EQ(node_times(&n, 0, ACT_UPD_C, 0) + node_times(&n, 0, ACT_UPD, 0), 2);
+	CHECK_EQ(node_talk(&n, 1), 0);
+	end();
+}
+
 /* A replacement, heard from the one who makes it and as a copy, is passed on once. */
 static void replaced_once(void)
 {
@@ -675,6 +698,7 @@ int main(void)
 		{"carried elsewhere", carried_elsewhere},
 		{"listens only", listens_only},
 		{"copies", copies},
+		{"moved soon", moved_soon},
 		{"replaced once", replaced_once},
 		{"many creators", many_creators},
 		{"answers", answers},
