@@ -228,9 +228,9 @@ static enum reason delete_half(struct engine *e, struct half *half, uint8_t segm
 
 /* Another peer than this one has said lately that it carries the flow: what ran out here did so
  * because it heard nothing of that. */
-static bool carried_elsewhere(const struct engine *e, const struct peer *p, const struct half *half)
+static bool carried_elsewhere(const struct engine *e, const struct peer *p, struct half *half)
 {
-	const struct flow *f = half_flow((struct half *)(uintptr_t)half);
+	const struct flow *f = half_flow(half);
 
 	return half->carrier && half->carrier != p->place && !half_closed(f, half_index(half)) &&
 	       e->ds - f->heard < CARRIED_DS;
