@@ -208,6 +208,11 @@ void fake_clr(struct fake *f, struct node *n, uint32_t creatorid, const char *if
 /* A state of a flow as that peer would tell it: strictly tracked TCP, 4/4. */
 struct pf_state fake_half(const struct fake *f, const struct tuples *t, uint8_t direction,
 			  uint64_t id);
+/* A later word of the peer, with numbers that have gone on. */
+struct pf_state fake_later(const struct fake *f, const struct tuples *t, uint8_t direction,
+			   uint64_t id);
+/* Addresses and ports of both keys are the same. */
+bool same_keys(const struct pf_key *x, const struct pf_key *y);
 /* Both halves by INS in one packet; names id and id + 1. */
 void fake_tells(struct fake *f, struct node *n, const struct tuples *t, uint64_t id);
 

@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "xlat.h"
 
@@ -339,6 +340,27 @@ struct pf_state fake_half(const struct fake *f, const struct tuples *t, uint8_t 
 		s.timeout = PFTM_OTHER_MULTIPLE;
 	}
 	return s;
+}
+
+struct pf_state fake_later(const struct fake *f, const struct tuples *t, uint8_t direction,
+			   uint64_t id)
+{
+	struct pf_state s = fake_half(f, t, direction, id);
+
+	s.src.seqlo += 100000;
+	s.src.seqhi += 100000;
+	s.dst.seqlo += 100000;
+	s.dst.seqhi += 100000;
+	return s;
+}
+
+bool same_keys(const struct pf_key *x, const struct pf_key *y)
+{
+	for (int k = PF_WIRE; k <= PF_STACK; k++)
+		if (memcmp(x[k].addr, y[k].addr, sizeof(x[k].addr)) != 0 ||
+		    memcmp(x[k].port, y[k].port, sizeof(x[k].port)) != 0)
+			return false;
+	return true;
 }
 
 void fake_tells(struct fake *f, struct node *n, const struct tuples *t, uint64_t id)

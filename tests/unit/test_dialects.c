@@ -28,28 +28,6 @@ static void end(void)
 	node_stop(&n);
 }
 
-static bool same_keys(const struct pf_key *x, const struct pf_key *y)
-{
-	for (int k = PF_WIRE; k <= PF_STACK; k++)
-		if (memcmp(x[k].addr, y[k].addr, sizeof(x[k].addr)) != 0 ||
-		    memcmp(x[k].port, y[k].port, sizeof(x[k].port)) != 0)
-			return false;
-	return true;
-}
-
-/* A later word of the peer, with numbers that have gone on. */
-static struct pf_state later(const struct fake *f, const struct tuples *t, uint8_t direction,
-			     uint64_t id)
-{
-	struct pf_state s = fake_half(f, t, direction, id);
-
-	s.src.seqlo += 100000;
-	s.src.seqhi += 100000;
-	s.dst.seqlo += 100000;
-	s.dst.seqhi += 100000;
-	return s;
-}
-
 /* Layouts of one header version: the states in the others, what all can read not at all. */
 static void another_layout(void)
 {
@@ -71,7 +49,7 @@ static void another_layout(void)
 		CHECK_EQ(fake_times(&b, &n, ACT_INS, 100), 1);
 		CHECK_EQ(fake_times(&b, &n, ACT_INS, 101), 1);
 		node_quiet(&n);
-		s = later(&a, &t, PF_IN, 100);
+		s = fake_later(&a, &t, PF_IN, 100);
 		fake_upd_c(&a, &n, &s);
 		node_run(&n, 1000);
 		CHECK_EQ(node_times(&n, 0, ACT_UPD_C, 0), 0);
@@ -100,7 +78,7 @@ static void another_version(void)
 		CHECK_EQ(node_talk(&n, 0), 2);
 		CHECK_EQ(fake_times(&b, &n, ACT_INS, 100), 1);
 		node_quiet(&n);
-		s = later(&a, &t, PF_IN, 100);
+		s = fake_later(&a, &t, PF_IN, 100);
 		fake_upd_c(&a, &n, &s);
 		node_run(&n, 1000);
 		CHECK_EQ(node_times(&n, 0, ACT_UPD_C, 100) + node_times(&n, 0, ACT_UPD, 100), 1);

@@ -29,28 +29,6 @@ static void end(void)
 	node_stop(&n);
 }
 
-static bool same_keys(const struct pf_key *x, const struct pf_key *y)
-{
-	for (int k = PF_WIRE; k <= PF_STACK; k++)
-		if (memcmp(x[k].addr, y[k].addr, sizeof(x[k].addr)) != 0 ||
-		    memcmp(x[k].port, y[k].port, sizeof(x[k].port)) != 0)
-			return false;
-	return true;
-}
-
-/* A later word of the peer, with numbers that have gone on. */
-static struct pf_state later(const struct fake *f, const struct tuples *t, uint8_t direction,
-			     uint64_t id)
-{
-	struct pf_state s = fake_half(f, t, direction, id);
-
-	s.src.seqlo += 100000;
-	s.src.seqhi += 100000;
-	s.dst.seqlo += 100000;
-	s.dst.seqhi += 100000;
-	return s;
-}
-
 /* Both halves deleted and inserted again in one packet, as a node does that takes a flow over. */
 static void replace_both(struct fake *f, const struct tuples *t, uint64_t id, uint32_t creatorid)
 {
@@ -126,7 +104,7 @@ static void an_update(void)
 	fake_tells(&a, &n, &t, 100);
 	node_run(&n, 2000);
 	node_quiet(&n);
-	s = later(&a, &t, PF_IN, 100);
+	s = fake_later(&a, &t, PF_IN, 100);
 	fake_upd_c(&a, &n, &s);
 	fake_upd_c(&a, &n, &s); /* within a second pf repeats itself */
 	node_run(&n, 500);
@@ -173,7 +151,7 @@ static void updates_in_full(void)
 	node_run(&n, 1000);
 	node_quiet(&n);
 	for (uint32_t i = 0; i < 30; i++) {
-		s = later(&a, &t, PF_IN, 100);
+		s = fake_later(&a, &t, PF_IN, 100);
 		s.src.seqlo += 1000 * i;
 		fake_upd_c(&a, &n, &s);
 		node_run(&n, 1000);
@@ -323,7 +301,7 @@ static void carried_elsewhere(void)
 	node_run(&n, 5000);
 	node_quiet(&n);
 	for (int h = 0; h < 2; h++) {
-		s = later(&b, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
+		s = fake_later(&b, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
 		s.creatorid = AS;
 		fake_upd_c(&b, &n, &s);
 	}
@@ -348,7 +326,7 @@ static void listens_only(void)
 	node_between(&n, &a, &b, &config);
 	fake_tells(&a, &n, &t, 100);
 	node_run(&n, 1000);
-	s = later(&a, &t, PF_IN, 100);
+	s = fake_later(&a, &t, PF_IN, 100);
 	fake_upd_c(&a, &n, &s);
 	fake_clr(&a, &n, AS, "");
 	node_run(&n, 100);
@@ -384,12 +362,12 @@ static void copies(void)
 	CHECK_EQ(node_talk(&n, 1), 2);
 	node_quiet(&n);
 	for (int h = 0; h < 2; h++) {
-		s = later(&a, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
+		s = fake_later(&a, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
 		fake_upd_c(&a, &n, &s);
 	}
 	node_run(&n, 50);
 	for (int h = 0; h < 2; h++) {
-		s = later(&a, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
+		s = fake_later(&a, &t, h ? PF_OUT : PF_IN, 100 + (uint64_t)h);
 		fake_upd_c(&relay, &n, &s);
 		fake_state(&relay, &n, ACT_UPD, &s);
 	}
@@ -525,7 +503,7 @@ static void news_in_a_bulk_update(void)
 	fake_tells(&a, &n, &t, 100);
 	node_run(&n, 10000);
 	node_quiet(&n);
-	s = later(&a, &t, PF_IN, 100);
+	s = fake_later(&a, &t, PF_IN, 100);
 	s.src.state = PF_TCP_FIN_WAIT_2;
 	fake_bus(&a, &n, BUS_START);
 	fake_state(&a, &n, ACT_UPD, &s);
