@@ -2,35 +2,25 @@
 """For defer: a rule that queues, also where nft cannot; a pair whose answers come back the other way; a far server."""
 import ctypes
 import fcntl
-import heapq
-import itertools
 import json
-import select
 import socket
 import struct
-import threading
 import time
 
+from entry import attr, nest
 from lib import PORT, SERVER, Fail, inside, run
+from wire import Ports
 
 QUEUE_ANY, QUEUE_PLAIN = 240, 241
 NETFILTER, NFQUEUE_SUBSYSTEM, NFTABLES = 12, 3, 10
-OUTGOING, ETH_P_ALL, SIOCETHTOOL, ETHTOOL_STXCSUM = 4, 3, 0x8946, 0x17
+SIOCETHTOOL, ETHTOOL_STXCSUM = 0x8946, 0x17
 TABLE = "pfsync_defer"
 
 
 # ---- netlink -------------------------------------------------------------------------------------------------
 
-def attribute(kind, data):
-    return struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)
-
-
-def nest(kind, *attributes_):
-    return attribute(kind | 0x8000, b"".join(attributes_))
-
-
 def text(kind, value):
-    return attribute(kind, value.encode() + b"\0")
+    return attr(kind, value.encode() + b"\0")
 
 
 def message(kind, flags, sequence, family, resource, body):
@@ -62,7 +52,7 @@ def take_queue(lab, name, number):
     """Another program listens to the queue; its socket."""
     s = netlink(lab.ns(name))
     lab.closers.append(s.close)
-    error = asked(s, message(NFQUEUE_SUBSYSTEM << 8 | 2, 4, 1, 0, number, attribute(1, struct.pack("!BBH", 1, 0, 0))), 1)
+    error = asked(s, message(NFQUEUE_SUBSYSTEM << 8 | 2, 4, 1, 0, number, attr(1, struct.pack("!BBH", 1, 0, 0))), 1)
     if error:
         raise Fail(f"the queue cannot be taken: errno {error}")
     return s
@@ -73,16 +63,16 @@ def take_queue(lab, name, number):
 def kernel_attaches(lab, name):
     """The kernel attaches conntrack entries to queued packets: then translated connections can be held."""
     with netlink(lab.ns(name)) as s:
-        flags = attribute(4, struct.pack("!I", 2)) + attribute(5, struct.pack("!I", 2))
-        return asked(s, message(NFQUEUE_SUBSYSTEM << 8 | 2, 4, 1, 0, 999, attribute(1, struct.pack("!BBH", 1, 0, 0)) + flags),
+        flags = attr(4, struct.pack("!I", 2)) + attr(5, struct.pack("!I", 2))
+        return asked(s, message(NFQUEUE_SUBSYSTEM << 8 | 2, 4, 1, 0, 999, attr(1, struct.pack("!BBH", 1, 0, 0)) + flags),
                      1) == 0
 
 
 def by_target(lab, name, family, chain, number):
     """Appends iptables' NFQUEUE --queue-bypass, which a kernel without nft's queue has."""
-    target = nest(1, text(1, "target"), nest(2, text(1, "NFQUEUE"), attribute(2, struct.pack("!I", 3)),
-                                             attribute(3, struct.pack("=HHHxx", number, 1, 1))))
-    compat = nest(5, attribute(1, bytes(4)), attribute(2, bytes(4)))
+    target = nest(1, text(1, "target"), nest(2, text(1, "NFQUEUE"), attr(2, struct.pack("!I", 3)),
+                                             attr(3, struct.pack("=HHHxx", number, 1, 1))))
+    compat = nest(5, attr(1, bytes(4)), attr(2, bytes(4)))
     rule = message(NFTABLES << 8 | 6, 4 | 0xc00, 2, family, 0, text(1, TABLE) + text(2, chain) + nest(4, target) + compat)
     with netlink(lab.ns(name)) as s:
         error = asked(s, message(16, 0, 1, 0, NFTABLES, b"") + rule + message(17, 0, 3, 0, NFTABLES, b""), 2)
@@ -144,39 +134,18 @@ def whole_checksums(lab, name, interface):
         fcntl.ioctl(s, SIOCETHTOOL, struct.pack("16sQ16x", interface.encode(), ctypes.addressof(value)))
 
 
-class Distance(threading.Thread):
+class Distance(Ports):
     """The server is so many seconds away: its frames are carried by hand between its port and the bridge. In a namespace
     an answer comes back before the system call has ended that let the question go, which no network does."""
 
     def __init__(self, lab, seconds):
-        super().__init__(daemon=True)
-        self.seconds, self.ended, self.order, self.waiting, self.sockets = seconds, False, itertools.count(), [], []
         for name in ("client", "server"):
             whole_checksums(lab, name, "eth0")
         lab.hub("link set server-wan nomaster promisc on", "link add far type veth peer name near",
                 "link set near master wan up", "link set far up promisc on")
-        with inside(lab.ns("hub")):
-            for port in ("server-wan", "far"):
-                s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
-                s.bind((port, ETH_P_ALL))
-                self.sockets.append(s)
-        lab.closers.append(self.close)
+        super().__init__(lab, ("server-wan", "far"))
+        self.seconds = seconds
         self.start()
 
-    def close(self):
-        self.ended = True
-        self.join(2)
-        for s in self.sockets:
-            s.close()
-
-    def run(self):
-        while not self.ended:
-            left = self.waiting[0][0] - time.monotonic() if self.waiting else 0.2
-            for s in select.select(self.sockets, [], [], min(0.2, max(0.0, left)))[0]:
-                frame, where = s.recvfrom(65536)
-                if where[2] != OUTGOING:
-                    to = self.sockets[s is self.sockets[0]]
-                    heapq.heappush(self.waiting, (time.monotonic() + self.seconds, next(self.order), to, frame))
-            while self.waiting and self.waiting[0][0] <= time.monotonic():
-                _, _, to, frame = heapq.heappop(self.waiting)
-                to.send(frame)
+    def _take(self, origin, frame):
+        self._later(self.seconds, origin, frame)

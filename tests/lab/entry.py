@@ -4,9 +4,9 @@ import os
 import socket
 import struct
 
-from lib import TCP, attributes, check, inside
+from lib import TCP, attributes, check, dump_of, inside
 
-NETLINK_NETFILTER, NEW, GET = 12, 0x0100, 0x0101
+NETLINK_NETFILTER, NEW = 12, 0x0100
 TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, NAT_SRC, TIMEOUT, SEQ_ADJ = 1, 2, 3, 4, 6, 7, (15, 16)
 INFO_TCP, INFO_SCTP, SCTP = 1, 3, 132
 LIBERAL = bytes([0x08, 0x08])
@@ -58,22 +58,7 @@ def inject(ns, src, dst, proto=TCP, snat=None, status=0x8, timeout=120, seqadj=N
 
 def entries(ns, proto=TCP):
     """The attributes of all IPv4 entries of a protocol, as {type: payload}."""
-    found = []
-    with inside(ns):
-        s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-    with s:
-        s.settimeout(5)
-        s.send(struct.pack("=IHHIIBBH", 20, GET, 0x301, 1, 0, socket.AF_INET, 0, 0))
-        while True:
-            data, at = s.recv(1 << 18), 0
-            while at + 16 <= len(data):
-                length, kind = struct.unpack_from("=IH", data, at)
-                if kind == 3:                                                       # NLMSG_DONE
-                    return found
-                a = attributes(data[at + 20:at + length])
-                at += (length + 3) & ~3
-                if attributes(attributes(a[TUPLE_ORIG])[2])[1] == bytes([proto]):
-                    found.append(a)
+    return [a for a in dump_of(ns) if attributes(attributes(a[TUPLE_ORIG])[2])[1] == bytes([proto])]
 
 
 def seqadj(entry):

@@ -433,9 +433,8 @@ def attributes(data):
     return found
 
 
-def tcp_flags_of(ns, want):
-    """Dumps the table by netlink; want: src, sport, dst, dport of an IPv4 or IPv6 original TCP tuple."""
-    family = socket.AF_INET6 if ":" in want["src"] else socket.AF_INET
+def dump_of(ns, family=socket.AF_INET):
+    """The attributes of all entries of a family, by netlink, each as {type: payload}."""
     with inside(ns):
         s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)                 # NETLINK_NETFILTER
     with s:
@@ -447,20 +446,24 @@ def tcp_flags_of(ns, want):
             while at + 16 <= len(data):
                 length, kind = struct.unpack_from("=IH", data, at)
                 if kind == 3:                                                      # NLMSG_DONE
-                    return None
-                a = attributes(data[at + 20:at + length])
+                    return
+                yield attributes(data[at + 20:at + length])
                 at += (length + 3) & ~3
-                tuple_ = attributes(a.get(1, b""))                                 # CTA_TUPLE_ORIG
-                ip, ports = attributes(tuple_.get(1, b"")), attributes(tuple_.get(2, b""))
-                if ports.get(1) != bytes([TCP]):
-                    continue
-                pack = lambda address: socket.inet_pton(family, address)
-                six = 2 if family == socket.AF_INET6 else 0
-                if (ip.get(1 + six), ip.get(2 + six), ports.get(2), ports.get(3)) == (
-                        pack(want["src"]), pack(want["dst"]), struct.pack("!H", want["sport"]),
-                        struct.pack("!H", want["dport"])):
-                    info = attributes(attributes(a.get(4, b"")).get(1, b""))       # CTA_PROTOINFO, _TCP
-                    return tuple(info[n][0] for n in (4, 5))                       # _FLAGS_ORIGINAL, _FLAGS_REPLY
+
+
+def tcp_flags_of(ns, want):
+    """want: src, sport, dst, dport of an IPv4 or IPv6 original TCP tuple."""
+    family = socket.AF_INET6 if ":" in want["src"] else socket.AF_INET
+    six = 2 if family == socket.AF_INET6 else 0
+    wanted = (bytes([TCP]), socket.inet_pton(family, want["src"]), socket.inet_pton(family, want["dst"]),
+              struct.pack("!H", want["sport"]), struct.pack("!H", want["dport"]))
+    for a in dump_of(ns, family):
+        tuple_ = attributes(a.get(1, b""))                                         # CTA_TUPLE_ORIG
+        ip, ports = attributes(tuple_.get(1, b"")), attributes(tuple_.get(2, b""))
+        if (ports.get(1), ip.get(1 + six), ip.get(2 + six), ports.get(2), ports.get(3)) == wanted:
+            info = attributes(attributes(a.get(4, b"")).get(1, b""))               # CTA_PROTOINFO, _TCP
+            return tuple(info[n][0] for n in (4, 5))                               # _FLAGS_ORIGINAL, _FLAGS_REPLY
+    return None
 
 
 LIBERAL = 0x08                                                                     # IP_CT_TCP_FLAG_BE_LIBERAL
