@@ -184,6 +184,8 @@ struct engine_config config_between(struct fake *a, enum dialect_id da, struct f
 				    enum dialect_id db, unsigned link);
 /* In their layout, on their link. */
 size_t fake_times(const struct fake *f, const struct node *n, enum pf_action action, uint64_t id);
+/* A bulk update of one flow. */
+void fake_bulk(struct fake *f, struct node *n, const struct tuples *t, uint64_t id);
 /* Both halves deleted by name. */
 void fake_deletes(struct fake *f, struct node *n, uint64_t id, uint32_t creatorid);
 struct address address_v4(uint8_t a, uint8_t b, uint8_t c, uint8_t d);

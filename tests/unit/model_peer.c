@@ -363,6 +363,17 @@ bool same_keys(const struct pf_key *x, const struct pf_key *y)
 	return true;
 }
 
+void fake_bulk(struct fake *f, struct node *n, const struct tuples *t, uint64_t id)
+{
+	fake_bus(f, n, BUS_START);
+	for (unsigned h = 0; h < 2; h++) {
+		struct pf_state s = fake_half(f, t, h ? PF_OUT : PF_IN, id + h);
+
+		fake_state(f, n, ACT_UPD, &s);
+	}
+	fake_bus(f, n, BUS_END);
+}
+
 void fake_tells(struct fake *f, struct node *n, const struct tuples *t, uint64_t id)
 {
 	struct pf_state in = fake_half(f, t, PF_IN, id), out = fake_half(f, t, PF_OUT, id + 1);

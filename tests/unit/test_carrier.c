@@ -71,19 +71,13 @@ static void one_half_is_a_word_of_both(void)
 static void passed_before_the_start(void)
 {
 	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
-	struct pf_state s;
 
 	begin();
 	node_open(&n, &t);
 	n.config.timeouts.seconds[PFTM_TCP_ESTABLISHED] = 60;
 	node_restart(&n);
 	(void)node_settle(&n);
-	fake_bus(&pf, &n, BUS_START);
-	s = fake_half(&pf, &t, PF_IN, 100);
-	fake_state(&pf, &n, ACT_UPD, &s);
-	s = fake_half(&pf, &t, PF_OUT, 101);
-	fake_state(&pf, &n, ACT_UPD, &s);
-	fake_bus(&pf, &n, BUS_END);
+	fake_bulk(&pf, &n, &t, 100);
 	node_run(&n, 10000);
 	delete_both(&pf, 100);
 	CHECK(node_entry(&n, &t) != NULL);

@@ -47,7 +47,7 @@ static int told(enum pf_action action, uint64_t id, uint32_t creatorid, uint8_t 
 static void another_name_of_a_live_flow(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
-	struct pf_state s[2];
+	struct pf_state s;
 	struct flow_view v;
 
 	begin();
@@ -56,20 +56,15 @@ static void another_name_of_a_live_flow(void)
 	CHECK(node_flow(&n, &t, &v) && v.live);
 	fake_bus(&other, &n, BUS_START);
 	for (int h = 0; h < 2; h++) {
-		s[h] = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
-		s[h].creatorid = OURS;
-		s[h].rule = UINT32_MAX;
-		fake_state(&other, &n, ACT_UPD, &s[h]);
+		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+		s.creatorid = OURS;
+		s.rule = UINT32_MAX;
+		fake_state(&other, &n, ACT_UPD, &s);
 	}
 	fake_bus(&other, &n, BUS_END);
 	for (int i = 0; i < 2; i++) { /* it insists */
 		node_quiet(&n);
-		fake_bus(&pf, &n, BUS_START);
-		for (int h = 0; h < 2; h++) {
-			s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
-			fake_state(&pf, &n, ACT_UPD, &s[h]);
-		}
-		fake_bus(&pf, &n, BUS_END);
+		fake_bulk(&pf, &n, &t, 100);
 		node_run(&n, 100);
 	}
 	for (int h = 0; h < 2; h++) {
@@ -213,19 +208,16 @@ static void refreshed_from_another_link(void)
 static void word_after_a_bulk(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
-	struct pf_state s[2];
+	struct pf_state s;
 
 	begin();
-	fake_bus(&pf, &n, BUS_START);
-	for (int h = 0; h < 2; h++) {
-		s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
-		fake_state(&pf, &n, ACT_UPD, &s[h]);
-	}
-	fake_bus(&pf, &n, BUS_END);
+	fake_bulk(&pf, &n, &t, 100);
 	node_run(&n, 1000);
 	node_quiet(&n);
-	fake_upd_c(&other, &n, &s[0]);
-	fake_upd_c(&other, &n, &s[1]);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		fake_upd_c(&other, &n, &s);
+	}
 	node_run(&n, 100);
 	for (int h = 0; h < 2; h++) {
 		CHECK_EQ(told(ACT_UPD_C, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD) +
