@@ -381,6 +381,8 @@ void sendq_urgent(struct engine *e);
 void sendq_first(struct engine *e, struct flow *f);
 void sendq_ack(struct engine *e, struct link *l, const struct half *h);
 void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);
+void sendq_request_later(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid);
+void sendq_unrequest(struct link *l, uint64_t id, uint32_t creatorid);
 bool sendq_deletes(const struct link *l, uint8_t version, const struct half *h);
 bool sendq_undelete(struct link *l, uint8_t version, uint64_t id, uint32_t creatorid);
 void sendq_delete(struct engine *e, struct link *l, int version, uint64_t id, uint32_t creatorid);

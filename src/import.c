@@ -241,6 +241,13 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		tell_ours(e, f, in);
 		return false;
 	}
+	if (f->pf[in->half] && f->pf[in->half] != in->peer->place && !in->ins &&
+	    f->flags & F_LIVE && !half_closed(f, in->half)) {
+		sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,
+			     in->s->creatorid);
+		sendq_answer(e, f, in->half, PEND_INS, relay_segment(e, in->peer));
+		return false;
+	}
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
@@ -342,6 +349,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
+	sendq_unrequest(in->link, in->s->id, in->s->creatorid);
 	import_held(in->peer, half);
 	f->links[in->half] = 0;
 	relay_heard(e, in->peer, f, in->half, true);

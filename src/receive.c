@@ -236,6 +236,18 @@ static bool carried_elsewhere(const struct engine *e, const struct peer *p, stru
 	       e->ds - f->heard < CARRIED_DS;
 }
 
+/*
+ * A pf tells what has ended in each direction by itself, up to a second later. What another peer
+ * has told it anew meanwhile is not meant: it is asked whether it has it.
+ */
+static bool told_just_now(const struct engine *e, const struct peer *p, struct half *half)
+{
+	const struct flow *f = half_flow(half);
+
+	return !(f->flags & F_LIVE) && f->place != p->place && !half_closed(f, half_index(half)) &&
+	       e->ds - f->heard < 2 * LAST_WORDS_DS;
+}
+
 static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, uint32_t creatorid)
 {
 	struct half *half = table_find_half(&e->table, id, creatorid);
@@ -249,6 +261,8 @@ static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, ui
 		relay_refused(e, p, half);
 		return R_OTHER_DELETE;
 	}
+	if (told_just_now(e, p, half))
+		sendq_request_later(e, &e->link[p->link], id, creatorid);
 	return delete_half(e, half, relay_segment(e, p));
 }
 

@@ -150,8 +150,13 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 {
 	if (!relay_needed(e) || news)
 		return false;
-	if (f->flags & F_LIVE)
-		return e->ds - f->told < AGAIN_DS || refresh_claims(e, f);
+	if (f->flags & F_LIVE && e->ds - f->told >= AGAIN_DS)
+		return refresh_claims(e, f);
+	if (f->flags & F_LIVE) {
+		if (refresh_rests(e, f))
+			f->heard = e->ds;
+		return true;
+	}
 	return (p->relays || p->many) && f->from && f->from != relay_segment(e, p) &&
 	       e->ds - f->heard < FRESH_DS && !f->hearsay;
 }

@@ -129,6 +129,17 @@ static size_t ids_find(const struct ids *ids, uint64_t id, uint32_t creatorid)
 	return i;
 }
 
+/* False if it is not there. */
+static bool ids_drop(struct ids *ids, uint64_t id, uint32_t creatorid)
+{
+	size_t i = ids_find(ids, id, creatorid);
+
+	if (i == ids->count)
+		return false;
+	ids->id[i] = ids->id[--ids->count];
+	return true;
+}
+
 static void ids_add(struct engine *e, struct ids *ids, uint64_t id, uint32_t creatorid)
 {
 	if (ids_find(ids, id, creatorid) < ids->count)
@@ -151,6 +162,19 @@ void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creat
 	sendq_urgent(e);
 }
 
+/* The same, but not before what else is about to come. */
+void sendq_request_later(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
+{
+	ids_add(e, &l->requests, id, creatorid);
+	engine_wake(&e->flush_at, e->now + l->config.flush_ms * NS_PER_MS);
+}
+
+/* The state has come without. */
+void sendq_unrequest(struct link *l, uint64_t id, uint32_t creatorid)
+{
+	(void)ids_drop(&l->requests, id, creatorid);
+}
+
 /* Of a state that was relayed; version: index of struct link's deletions. */
 void sendq_delete(struct engine *e, struct link *l, int version, uint64_t id, uint32_t creatorid)
 {
@@ -161,13 +185,7 @@ void sendq_delete(struct engine *e, struct link *l, int version, uint64_t id, ui
 /* The same was heard there; false if it has left already. */
 bool sendq_undelete(struct link *l, uint8_t version, uint64_t id, uint32_t creatorid)
 {
-	struct ids *ids = &l->deletions[version == PFSYNC_VERSION_OPENBSD];
-	size_t i = ids_find(ids, id, creatorid);
-
-	if (i == ids->count)
-		return false;
-	ids->id[i] = ids->id[--ids->count];
-	return true;
+	return ids_drop(&l->deletions[version == PFSYNC_VERSION_OPENBSD], id, creatorid);
 }
 
 /* A deletion of it waits to be told there. */

@@ -345,7 +345,22 @@ static bool may_not(enum counter c)
 	/* flows that begin and end on the one pf are told to the other */
 	if (check_both_kinds() && (c == C_INS_OUT || c == C_DEL_C_OUT))
 		return false;
+	/* nor do two pf nodes let go of such a flow at the same time: the first is asked whether it
+	 * still has what the other has told just now */
+	if (pfs > 1 && c == C_UPD_REQ_OUT)
+		return false;
 	return c != C_BULK_REQUEST_OUT || !pfs;
+}
+
+/* It has told all that it has, or is about to: who asks for that is answered. */
+static bool was_asked(const struct fw *f)
+{
+	struct link_view v;
+
+	for (unsigned i = 0; f->lin->e && engine_link_view(f->lin->e, i, &v); i++)
+		if (v.answering)
+			return true;
+	return since(f, C_BULK_ANSWER_OUT) != 0;
 }
 
 void check_silence_end(uint64_t window)
@@ -368,7 +383,7 @@ void check_silence_end(uint64_t window)
 					 f->index, counter_key(none[k]),
 					 (unsigned long long)since(f, none[k]));
 		updates = since(f, C_UPD_C_OUT);
-		if (!since(f, C_BULK_ANSWER_OUT))
+		if (!was_asked(f))
 			updates += since(f, C_UPD_OUT);
 		if (!sim.strict && !sim.max_states && !check_both_kinds() &&
 		    updates > refreshes(f, window))

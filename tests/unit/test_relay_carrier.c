@@ -43,7 +43,8 @@ static int told(enum pf_action action, uint64_t id, uint32_t creatorid, uint8_t 
 	return count;
 }
 
-/* One pf has a live flow of ours as we told it, the other one has it under names of its own. */
+/* One pf has a live flow of ours as we told it, the other one has it under names of its own, which
+ * make room: none of them takes another name for what it has. */
 static void another_name_of_a_live_flow(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
@@ -62,18 +63,81 @@ static void another_name_of_a_live_flow(void)
 		fake_state(&other, &n, ACT_UPD, &s);
 	}
 	fake_bus(&other, &n, BUS_END);
-	for (int i = 0; i < 2; i++) { /* it insists */
-		node_quiet(&n);
-		fake_bulk(&pf, &n, &t, 100);
-		node_run(&n, 100);
-	}
+	node_run(&n, 100);
+	node_quiet(&n);
+	fake_bulk(&pf, &n, &t, 100);
+	node_run(&n, 100);
 	for (int h = 0; h < 2; h++) {
-		CHECK_EQ(told(ACT_DEL_C, v.half[h].id, OURS, PFSYNC_VERSION_FREEBSD), 1);
-		CHECK_EQ(told(ACT_DEL_C, v.half[h].id, OURS, PFSYNC_VERSION_OPENBSD), 0);
-		CHECK_EQ(told(ACT_UPD, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_FREEBSD), 1);
-		CHECK_EQ(told(ACT_UPD, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD), 0);
+		CHECK_EQ(told(ACT_DEL_C, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD), 1);
+		CHECK_EQ(told(ACT_INS, v.half[h].id, OURS, PFSYNC_VERSION_OPENBSD), 1);
+		CHECK_EQ(told(ACT_DEL_C, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_FREEBSD), 0);
+		CHECK_EQ(told(ACT_INS, v.half[h].id, OURS, PFSYNC_VERSION_FREEBSD), 0);
 	}
+	CHECK(node_flow(&n, &t, &v) && v.live && v.half[0].creatorid == OURS);
+	end();
+}
+
+/* Two pf nodes have a live flow under different names: one of them changes. */
+static void two_names(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct fake second;
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	fake_init(&second, DIALECT_OPENBSD, 4, 0x66778899);
+	fake_bus(&second, &n, BUS_START);
+	fake_bus(&second, &n, BUS_END);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	(void)node_packet(&n, &t, false);
+	(void)node_packet(&n, &t, true);
+	node_run(&n, 5000);
 	CHECK(node_flow(&n, &t, &v) && v.live);
+	node_quiet(&n);
+	fake_bulk(&second, &n, &t, 200);
+	node_run(&n, 100);
+	for (unsigned h = 0; h < 2; h++) {
+		CHECK(node_about(&n, ACT_DEL_C, 200 + h, second.hostid) != NULL);
+		CHECK(node_about(&n, ACT_DEL_C, 100 + h, PEERS) == NULL);
+		CHECK(node_about(&n, ACT_INS, 100 + h, PEERS) != NULL);
+	}
+	node_quiet(&n);
+	s = fake_half(&second, &t, PF_IN, 300); /* its traffic is there now */
+	fake_state(&second, &n, ACT_INS, &s);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_DEL_C, 300, second.hostid) == NULL);
+	end();
+}
+
+/* A pf tells of the states that have ended up to a second later; it may have them again by then. */
+static void ended_and_told_anew(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake second;
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	fake_init(&second, DIALECT_OPENBSD, 4, 0x66778899);
+	fake_bulk(&second, &n, &t, 100);
+	node_run(&n, 500);
+	node_quiet(&n);
+	fake_id(&pf, &n, ACT_DEL_C, 100, second.hostid);
+	node_run(&n, 100);
+	CHECK(node_about(&n, ACT_UPD_REQ, 100, second.hostid) != NULL);
+	s = fake_half(&pf, &t, PF_IN, 100);
+	s.creatorid = second.hostid;
+	fake_state(&pf, &n, ACT_UPD, &s);
+	CHECK(node_flow(&n, &t, &v) && v.half[0].present && v.half[0].id == 100);
+	node_quiet(&n);
+	fake_begin(&pf); /* a state that is replaced is not asked for */
+	(void)builder_add_id(&pf.b, ACT_DEL_C, 100, second.hostid);
+	(void)builder_add_state(&pf.b, ACT_INS, &s);
+	fake_end(&pf, &n);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_UPD_REQ), 0);
 	end();
 }
 
@@ -167,6 +231,47 @@ static void last_packet_was_long_ago(void)
 			fake_upd_c(&other, &n, &s);
 		node_run(&n, full ? 25000 : 100);
 		CHECK(node_flow(&n, &t, &v) && !v.live);
+		end();
+	}
+}
+
+/* Two nodes each hold the flow for theirs, and tell so at the same time, which looks like a copy.
+ * It is the other one's if the last packet here was long before that. */
+static void told_by_both_at_once(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	for (int rests = 0; rests < 2; rests++) {
+		uint64_t looked;
+
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_run(&n, 5000);
+		looked = node_counter(&n, C_REFRESHED) + 3;
+		for (int i = 0; node_counter(&n, C_REFRESHED) < looked; i++) {
+			(void)node_packet(&n, &t, i & 1);
+			node_run(&n, 1000);
+		}
+		(void)node_packet(&n, &t, true); /* not looked at any more before the word */
+		node_run(&n, rests ? 25000 : 1000);
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		node_quiet(&n);
+		fake_id(&other, &n, ACT_UPD_REQ, 0, 0);
+		for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
+			node_run(&n, 5);
+		CHECK(node_said(&n, ACT_UPD_C) != 0);
+		for (int h = 0; h < 2; h++) {
+			s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+			s.src.state = v.half[h].src;
+			s.dst.state = v.half[h].dst;
+			s.timeout = v.half[h].timeout;
+			fake_upd_c(&other, &n, &s);
+		}
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		node_run(&n, 30000);
+		CHECK(node_flow(&n, &t, &v) && v.live == !rests);
 		end();
 	}
 }
@@ -269,9 +374,12 @@ int main(void)
 {
 	static const struct check_test tests[] = {
 		{"another name of a live flow", another_name_of_a_live_flow},
+		{"two names", two_names},
+		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
 		{"both halves are contradicted", both_halves_are_contradicted},
 		{"the last packet was long ago", last_packet_was_long_ago},
+		{"told by both at once", told_by_both_at_once},
 		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
 		{"refresh in the words of the link", refresh_in_the_words_of_the_link},
