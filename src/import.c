@@ -217,6 +217,33 @@ void import_held(const struct peer *p, struct half *half)
 		half_flow(half)->pf[half_index(half)] = p->place;
 }
 
+/* Part of a bulk update, ours or another's. */
+static bool in_bulk(const struct engine *e, const struct incoming *in)
+{
+	return e->now < in->peer->answers_until;
+}
+
+/*
+ * Two peers have the half under different names, and a pf takes no other one. Whoever carries the
+ * flow has such a pf take the name that another one has; who does not carry it, and hears of a
+ * name that the carrier has not given in a bulk update, waits for that.
+ */
+static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *in)
+{
+	uint8_t holder = f->pf[in->half], carrier = f->half[in->half].carrier;
+
+	if (in->ins || half_closed(f, in->half))
+		return false;
+	if (!(f->flags & F_LIVE))
+		return in_bulk(e, in) && carrier && carrier != in->peer->place;
+	if (!holder || holder == in->peer->place)
+		return false;
+	sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,
+		     in->s->creatorid);
+	sendq_answer(e, f, in->half, PEND_INS, relay_segment(e, in->peer));
+	return true;
+}
+
 /*
  * A second name for a half that has one. A pf never takes another name for a state that it holds,
  * whoever made it: two Linux nodes that each heard the other's name last would change them for
@@ -241,13 +268,8 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		tell_ours(e, f, in);
 		return false;
 	}
-	if (f->pf[in->half] && f->pf[in->half] != in->peer->place && !in->ins &&
-	    f->flags & F_LIVE && !half_closed(f, in->half)) {
-		sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,
-			     in->s->creatorid);
-		sendq_answer(e, f, in->half, PEND_INS, relay_segment(e, in->peer));
+	if (keeps_name(e, f, in))
 		return false;
-	}
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
 		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
@@ -415,12 +437,6 @@ bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	engine_note_flow(e, NOTE_HANDED_OVER, f);
 	refresh_arm(e, f);
 	return true;
-}
-
-/* Part of a bulk update, ours or another's. */
-static bool in_bulk(const struct engine *e, const struct incoming *in)
-{
-	return e->now < in->peer->answers_until;
 }
 
 /* A refresh may come in the middle of a bulk update: what is about to run out here must not be
