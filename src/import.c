@@ -232,11 +232,11 @@ static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *
 {
 	uint8_t holder = f->pf[in->half], carrier = f->half[in->half].carrier;
 
-	if (in->ins || half_closed(f, in->half))
+	if (in->ins || holder == in->peer->place || half_closed(f, in->half))
 		return false;
 	if (!(f->flags & F_LIVE))
 		return in_bulk(e, in) && carrier && carrier != in->peer->place;
-	if (!holder || holder == in->peer->place)
+	if (!holder)
 		return false;
 	sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,
 		     in->s->creatorid);

@@ -111,6 +111,32 @@ static void two_names(void)
 	end();
 }
 
+/* Somebody else carries the flow: what a pf has it under is news from who had it before, not from
+ * another one. */
+static void names_in_a_bulk(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake second, carrier; /* a pf, a Linux node */
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	fake_init(&second, DIALECT_OPENBSD, 4, 0x66778899);
+	fake_init(&carrier, DIALECT_OPENBSD, 5, 0x778899aa);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		fake_upd_c(&carrier, &n, &s);
+	}
+	node_run(&n, 5000);
+	fake_bulk(&second, &n, &t, 200);
+	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 100);
+	fake_bulk(&pf, &n, &t, 300);
+	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 300 && !v.live);
+	end();
+}
+
 /* A pf tells of the states that have ended up to a second later; it may have them again by then. */
 static void ended_and_told_anew(void)
 {
@@ -375,6 +401,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"another name of a live flow", another_name_of_a_live_flow},
 		{"two names", two_names},
+		{"names in a bulk update", names_in_a_bulk},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
 		{"both halves are contradicted", both_halves_are_contradicted},
