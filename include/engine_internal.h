@@ -241,7 +241,7 @@ struct engine {
 	/* the kernel's own timeouts, as events showed them, and as it is set: TCP by state; others
 	 */
 	uint32_t own_timeout[KERNEL_TIMEOUTS], set_timeout[KERNEL_TIMEOUTS];
-	uint64_t dump_at, dumped_at;
+	uint64_t dump_at, dumped_at, dump_took;
 	uint64_t gone[GONE_MAX]; /* hashes of what has ended since the dump began */
 	/* send queue */
 	struct list queue;

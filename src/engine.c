@@ -11,6 +11,8 @@
 enum {
 	DECIDE_S = 2,	    /* how long peers may take to begin to name what the start found */
 	DUMP_EVERY_S = 120, /* entries that make no events are found gone by a dump */
+	DUMP_MAX_S = 600,
+	DUMP_SHARE = 200,   /* a dump takes half a percent of the time */
 	GAP_S = 3,	    /* called later than that, we have stood still */
 	MISSED_S = 10,	    /* and so long that what peers have told is asked for */
 	ROUTES_MS = 200,    /* changes of routes come together */
@@ -328,6 +330,16 @@ void engine_on_nat_chain(struct engine *e, bool present)
 
 /* ---- what is due ----------------------------------------------------------------------- */
 
+/* Until the next dump, by what the last one took. */
+static uint64_t dump_pause(const struct engine *e)
+{
+	uint64_t pause = DUMP_SHARE * e->dump_took;
+
+	if (pause < DUMP_EVERY_S * NS_PER_S)
+		return DUMP_EVERY_S * NS_PER_S;
+	return pause < DUMP_MAX_S * NS_PER_S ? pause : DUMP_MAX_S * NS_PER_S;
+}
+
 static void dump_run(struct engine *e)
 {
 	/* the marks of a dump are needed until everything was swept by them */
@@ -337,7 +349,7 @@ static void dump_run(struct engine *e)
 	memset(e->gone, 0, sizeof(e->gone));
 	e->mark = !e->mark;
 	e->dumped_at = e->now;
-	e->dump_at = e->now + DUMP_EVERY_S * NS_PER_S;
+	e->dump_at = e->now + dump_pause(e);
 	e->ops.dump(e->ctx);
 }
 

@@ -564,6 +564,7 @@ void engine_on_dump_end(struct engine *e, bool complete, uint64_t now)
 	e->now = now;
 	e->ds = engine_ns_to_ds(e, now);
 	e->dumping = false;
+	e->dump_took = now - e->dumped_at;
 	if (!complete) {
 		engine_wake(&e->dump_at, now + NS_PER_S);
 		return;

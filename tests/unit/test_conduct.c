@@ -569,6 +569,40 @@ static void told_behind_clr(void)
 	end();
 }
 
+/* Dumps of a large table take long, and come the more seldom for it. */
+static void dumps_that_take_long(void)
+{
+	static const struct {
+		uint64_t takes_ms, pause_s;
+	} of[] = {{100, 120}, {1000, 200}, {10000, 600}};
+
+	begin();
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		uint64_t began;
+
+		n.hold_dumps = true;
+		while (!n.dump_wanted)
+			node_run(&n, 100);
+		node_run(&n, of[i].takes_ms);
+		n.hold_dumps = false;
+		node_run(&n, 10);
+		n.hold_dumps = true;
+		while (!n.dump_wanted) /* asked for by what the one before took */
+			node_run(&n, 100);
+		began = n.now;
+		n.hold_dumps = false;
+		node_run(&n, 10);
+		n.hold_dumps = true;
+		while (!n.dump_wanted)
+			node_run(&n, 100);
+		CHECK(n.now - began >= of[i].pause_s * S);
+		CHECK(n.now - began < of[i].pause_s * 5 / 4 * S);
+		n.hold_dumps = false;
+		node_run(&n, 10);
+	}
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -591,6 +625,7 @@ int main(void)
 		{"INS_ACK", acknowledged},
 		{"flags are masked", flags_are_masked},
 		{"the peer closes", peer_closes},
+		{"dumps that take long", dumps_that_take_long},
 	};
 
 	return check_main("conduct", tests, sizeof(tests) / sizeof(tests[0]));
