@@ -66,14 +66,16 @@ void sides_take(struct engine *e, struct flow *f, int h, int side, const struct 
 /*
  * A state that is told without numbers is not checked where it is: those that were known are of a
  * time before it was replaced, and go. They would come back as a correction, half of them with
- * every later word, and be taken for those of a state that is.
+ * every later word, and be taken for those of a state that is. One that pf is to learn looks alike,
+ * but has a window.
  */
 static void forget_numbers(struct half *half, const struct pf_peer *src, const struct pf_peer *dst)
 {
-	if (!(half->flags & H_NUMBERS) || half->flags & H_RAW || !sides_made_up(src) ||
-	    !sides_made_up(dst) || src->state < PF_TCP_ESTABLISHED ||
-	    dst->state < PF_TCP_ESTABLISHED || src->state < half->state[0] ||
-	    dst->state < half->state[1])
+	bool learning = !(half->flags & H_NUMBERS) && (src->max_win || dst->max_win);
+
+	if (half->flags & H_RAW || learning || !sides_made_up(src) || !sides_made_up(dst) ||
+	    src->state < PF_TCP_ESTABLISHED || dst->state < PF_TCP_ESTABLISHED ||
+	    src->state < half->state[0] || dst->state < half->state[1])
 		return;
 	half->flags = (uint8_t)((half->flags & ~H_NUMBERS) | H_SLOPPY);
 }

@@ -539,6 +539,37 @@ static void to_be_learned(void)
 	end();
 }
 
+/* An answer to what we told in bulk is of the state before it, with numbers. What comes without any
+ * afterwards is of the one that was replaced, and is told on. */
+static void replaced_after_an_answer(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct pf_state s[2];
+
+	begin(DIALECT_FREEBSD_15, DIALECT_OPENBSD, 1);
+	fake_tells(&a, &n, &t, 100);
+	node_run(&n, 5000);
+	CHECK(node_packet(&n, &t, false) && node_packet(&n, &t, true));
+	node_run(&n, 5000);
+	fake_id(&a, &n, ACT_UPD_REQ, 0, 0); /* what we answer it corrects */
+	node_run(&n, 500);
+	CHECK(node_packet(&n, &t, false) && node_packet(&n, &t, true));
+	for (uint8_t h = 0; h < 2; h++) {
+		s[h] = fake_later(&a, &t, h ? PF_OUT : PF_IN, 100 + h);
+		fake_upd_c(&a, &n, &s[h]);
+		s[h].src = s[h].dst = (struct pf_peer){.state = PF_TCP_ESTABLISHED, .seqlo = 1};
+	}
+	for (int i = 0; i < 3; i++) {
+		node_run(&n, 4000);
+		node_quiet(&n);
+		fake_upd_c(&a, &n, &s[0]);
+		fake_upd_c(&a, &n, &s[1]);
+	}
+	node_run(&n, 1000);
+	CHECK_EQ(node_talk(&n, 1), 2);
+	end();
+}
+
 /* Who answers at once with more than the carrier has seen answers from before. */
 static void older_words(void)
 {
@@ -682,6 +713,7 @@ int main(void)
 		{"answers", answers},
 		{"news in a bulk update", news_in_a_bulk_update},
 		{"to be learned", to_be_learned},
+		{"replaced after an answer", replaced_after_an_answer},
 		{"older words", older_words},
 		{"a second name", a_second_name},
 		{"after a start", after_a_start},
