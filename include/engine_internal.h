@@ -116,7 +116,7 @@ enum {
 
 enum { GONE_MAX = 1024 };
 
-enum { REFUSED_MAX = 4096, REFUSED_DS = 600, REFUSED_PF_DS = 100 };
+enum { REFUSED_MAX = 4096, REFUSED_DS = 100 };
 
 /* The name of a state that was not taken, and when. */
 struct refused {
@@ -333,7 +333,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 			 uint8_t timeout);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 void import_held(const struct peer *p, struct half *half);
-bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid);
+bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
 
 /* sides.c */
 bool sides_made_up(const struct pf_peer *p);

@@ -37,7 +37,10 @@ static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 
 /* ---- full states ----------------------------------------------------------------------- */
 
-enum { SAME_MIDDLE_MAX = 32 }; /* connections that differ in their translation alone */
+enum {
+	SAME_MIDDLE_MAX = 32, /* connections that differ in their translation alone */
+	TOLD_OURS_DS = 600,   /* what was contradicted twice in this time is not again */
+};
 
 struct incoming {
 	struct link *link;
@@ -202,7 +205,8 @@ static void tell_ours(struct engine *e, struct flow *f, const struct incoming *i
 {
 	struct half *half = &f->half[in->half];
 
-	if (import_refused_lately(e, in->peer, in->s->id, in->s->creatorid)) {
+	if (import_refused_lately(e, in->s->id, in->s->creatorid,
+				  in->peer->pf ? REFUSED_DS : TOLD_OURS_DS)) {
 		if (half->flags & H_CONTESTED)
 			return;
 		half->flags |= H_CONTESTED;
@@ -655,16 +659,15 @@ static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t crea
 }
 
 /*
- * The state was refused a short while ago: asking for it again at each of its updates would never
- * end (an UPD_C each second, answered by UPD_REQ, answered by UPD). A pf is asked sooner: what was
- * refused of another may be the name that the pf has now, and it holds on to it.
+ * The state was refused in this time: asking for it again at each of its updates would never end
+ * (an UPD_C each second, answered by UPD_REQ, answered by UPD). But it is asked for again: what was
+ * refused may be the name that a pf holds on to, or the carrier insists on.
  */
-bool import_refused_lately(struct engine *e, const struct peer *p, uint64_t id, uint32_t creatorid)
+bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds)
 {
 	const struct refused *r = refused_slot(e, id, creatorid);
 
-	return r->id == id && r->creatorid == creatorid &&
-	       e->ds - r->ds < (p->pf ? REFUSED_PF_DS : REFUSED_DS);
+	return r->id == id && r->creatorid == creatorid && e->ds - r->ds < ds;
 }
 
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,

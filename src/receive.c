@@ -105,7 +105,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 	if (!m->id || !m->creatorid)
 		return R_CREATOR_ZERO;
 	if (!half) {
-		if (!import_refused_lately(e, p, m->id, m->creatorid))
+		if (!import_refused_lately(e, m->id, m->creatorid, REFUSED_DS))
 			sendq_request(e, l, m->id, m->creatorid);
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
