@@ -371,6 +371,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 {
 	struct half *half = &f->half[in->half];
 	struct tuples t;
+	bool further;
 
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
@@ -382,6 +383,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	relay_replaced(e, half, false);
 	half->ifname = intern_theirs(e, in);
 	keep_actions(e, half, in);
+	further = half->state[0] > in->s->src.state || half->state[1] > in->s->dst.state;
 	if (half->state[0] <= in->s->src.state)
 		sides_take(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
@@ -393,6 +395,9 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
 		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
+	if (further) /* than it was told */
+		half->timeout = pf_timeout_of(f->proto, half->state[0], half->state[1],
+					      in->s->timeout);
 	if (in->kept != R_NONE && !keep_raw(f, in)) {
 		table_unname(&e->table, f, in->half);
 		return R_NO_MEMORY;

@@ -111,6 +111,33 @@ static void two_names(void)
 	end();
 }
 
+/* A pf has made the states of a flow anew, and is behind what is known: refreshed by its old
+ * timeout they would run out there. */
+static void further_than_made_anew(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 5000);
+	for (unsigned h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
+		s.src.state = PF_OTHER_MULTIPLE;
+		s.dst.state = PF_OTHER_SINGLE;
+		s.timeout = PFTM_UDP_SINGLE;
+		fake_state(&pf, &n, ACT_INS, &s);
+	}
+	CHECK(node_flow(&n, &t, &v));
+	for (unsigned h = 0; h < 2; h++) {
+		CHECK_EQ(v.half[h].id, 100 + h);
+		CHECK_EQ(v.half[h].dst, PF_OTHER_MULTIPLE);
+		CHECK_EQ(v.half[h].timeout, PFTM_UDP_MULTIPLE);
+	}
+	end();
+}
+
 /* Somebody else carries the flow: what a pf has it under is news from who had it before, not from
  * another one. */
 static void names_in_a_bulk(void)
@@ -401,6 +428,7 @@ int main(void)
 	static const struct check_test tests[] = {
 		{"another name of a live flow", another_name_of_a_live_flow},
 		{"two names", two_names},
+		{"further than what was made anew", further_than_made_anew},
 		{"names in a bulk update", names_in_a_bulk},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
