@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ctnetlink messages and struct kernel_entry, both ways. Reading is done with
- * libnetfilter_conntrack (ctnl_msg.c). Writing needs what that library does not write, protocols
- * without ports and the translation of ICMP ids, and is done with libmnl (ctnl_build.c).
+ * ctnetlink messages and struct kernel_entry, both ways. Reading (ctnl_msg.c) allocates nothing and
+ * agrees with libnetfilter_conntrack, which the tests hold it to. Writing (ctnl_build.c) is done
+ * with libmnl.
  */
 #ifndef PFSYNC_CTNL_MSG_H
 #define PFSYNC_CTNL_MSG_H
@@ -20,8 +20,9 @@ struct ctnl_scope {
 
 /*
  * A message of the conntrack subsystem (new or delete) into e. Addresses stay in network order,
- * all numbers become host order. GRE keys stand as ports, as the kernel gives them.
- * 0; 1 if the entry belongs to another zone; -EPROTO if it makes no sense; -ENOMEM.
+ * all numbers become host order. GRE keys stand as ports, as the kernel gives them. Nothing behind
+ * nlmsg_len is read; attributes that are not known are left alone.
+ * 0; 1 if the entry belongs to another zone; -EPROTO if it makes no sense.
  */
 int ctnl_msg_parse(const struct nlmsghdr *nlh, const struct ctnl_scope *scope,
 		   struct kernel_entry *e);

@@ -253,16 +253,8 @@ static void hand_on_event(struct ctnl *c, const struct nlmsghdr *nlh)
 		return;
 	else if (nlh->nlmsg_flags & (NLM_F_CREATE | NLM_F_EXCL))
 		event = KERNEL_NEW;
-	switch (ctnl_msg_parse(nlh, &c->scope, &e)) {
-	case 0:
+	if (!ctnl_msg_parse(nlh, &c->scope, &e))
 		c->handler->event(c->ctx, event, &e, nlh->nlmsg_pid == 0);
-		break;
-	case -ENOMEM:
-		c->handler->overrun(c->ctx);
-		break;
-	default:
-		break;
-	}
 }
 
 int ctnl_on_events(struct ctnl *c)
@@ -330,7 +322,6 @@ static void dump_end(struct ctnl *c, bool complete)
 static void dump_message(struct ctnl *c, const struct nlmsghdr *nlh)
 {
 	struct kernel_entry e;
-	int r;
 
 	if (!c->dumping || nlh->nlmsg_seq != c->dump_seq)
 		return;
@@ -346,11 +337,8 @@ static void dump_message(struct ctnl *c, const struct nlmsghdr *nlh)
 	}
 	if (nlh->nlmsg_type != (NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW))
 		return;
-	r = ctnl_msg_parse(nlh, &c->scope, &e);
-	if (!r)
+	if (!ctnl_msg_parse(nlh, &c->scope, &e))
 		c->handler->dumped(c->ctx, &e);
-	else if (r == -ENOMEM)
-		c->dump_torn = true;
 }
 
 int ctnl_on_dump(struct ctnl *c)

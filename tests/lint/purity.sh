@@ -59,7 +59,7 @@ done
 # ---- one library per file, and nobody else opens anything ----
 for file in "$srcdir"/src/*.c; do
 	libraries=$(grep -oE '^#include <(libmnl|libnetfilter_conntrack|netlink|event2?|confuse|jansson|pcap|cap-ng|systemd|n?curses)' "$file" |
-		sed 's/^#include <//; s/^libnetfilter_conntrack$/libmnl/' | sort -u | tr '\n' ' ')
+		sed 's/^#include <//' | sort -u | tr '\n' ' ')
 	if [ "$(echo $libraries | wc -w)" -gt 1 ]; then
 		complain "$file knows more than one library: $libraries"
 	fi
