@@ -16,8 +16,6 @@
 
 struct hnode {
 	struct hnode *next;
-	uint32_t hash;
-	uint32_t word; /* the owner's: fills the hole */
 };
 
 enum { HALF_IN, HALF_OUT };
@@ -34,14 +32,19 @@ enum half_flag {
 };
 
 struct half {
-	struct hnode node; /* word: creatorid */
+	struct hnode node;
 	uint64_t id;
+	uint32_t creatorid;
 	uint8_t state[2]; /* peer states: src, dst */
 	uint8_t timeout;  /* index */
 	uint8_t flags;	  /* enum half_flag */
 	uint8_t ifname;	  /* index of the engine's interned names */
 	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
 	uint16_t actions; /* number in the table's; 0: of a state of ours, or nothing is known */
+	uint8_t pf;	  /* place of the pf that has it under this name; 0: none */
+	uint8_t links;	  /* bits of those on which peers have it */
+	uint8_t replaced; /* when it was last deleted to be inserted again: see relay.c */
+	bool relayed;	  /* it was told on since `told` of the flow */
 };
 
 enum flow_flag {
@@ -79,7 +82,9 @@ struct flow_extra {
 };
 
 struct flow {
-	struct hnode node; /* word: conntrack id */
+	struct hnode node;
+	uint32_t hash;	    /* of the middle */
+	uint32_t kernel_id; /* of the entry; 0: not known */
 	struct list timer;
 	struct list queue;
 	struct half half[2];
@@ -99,13 +104,8 @@ struct flow {
 	uint8_t scope : 7;   /* who is to hear what is pending: enum scope */
 	uint8_t again : 1;   /* our carrying it is said once more */
 	uint8_t from : 6;    /* segment of the peers' last word: see relay.c; 0: none */
-	uint8_t relayed : 2; /* halves of which was told on since `told` */
 	uint8_t hearsay : 1; /* peers know it, and none has said that it carries it */
 	uint8_t marked : 1;  /* the names of its interfaces are those of its mark */
-	uint8_t links[2];    /* by half: bits of those on which peers have it */
-	uint8_t replaced[2]; /* by half: when it was last deleted to be inserted again: see relay.c
-			      */
-	uint8_t pf[2];	     /* by half: place of the pf that has it under this name; 0: none */
 	uint8_t ends[];	     /* four times address and port, network order */
 };
 

@@ -133,7 +133,7 @@ static uint64_t name_of(const struct engine *e, const struct flow *f)
 	struct writer w = writer_of(bytes, sizeof(bytes));
 	uint64_t id;
 
-	writer_u32(&w, f->node.word);
+	writer_u32(&w, f->kernel_id);
 	writer_u8(&w, f->family);
 	writer_u8(&w, f->proto);
 	writer_u8(&w, f->icmp_type);
@@ -238,7 +238,7 @@ const char *announce_ifname(const struct engine *e, const struct half *half)
  */
 static bool bound_by_us(const struct engine *e, const struct half *half)
 {
-	return !(half->flags & H_PRESENT) || half->node.word == e->config.hostid;
+	return !(half->flags & H_PRESENT) || half->creatorid == e->config.hostid;
 }
 
 /* A half of which the interface is ours to say; unasked: and it was not asked for yet. */
@@ -377,7 +377,7 @@ static void state_carried(struct engine *e, struct flow *f, int h, const struct 
 	flow_tuples(f, &t);
 	find_interfaces(e, f, &t);
 	s->id = half->id;
-	s->creatorid = half->node.word;
+	s->creatorid = half->creatorid;
 	s->direction = h == HALF_IN ? PF_IN : PF_OUT;
 	xlat_keys(&t, s->direction, d->icmp_typed || l->icmp_typed & 1u << d->id, s->key);
 	s->af = s->stack_af = f->family;
@@ -450,7 +450,7 @@ void announce_upd_c(struct engine *e, struct flow *f, int h, struct msg_upd_c *m
 
 	memset(m, 0, sizeof(*m));
 	m->id = half->id;
-	m->creatorid = half->node.word;
+	m->creatorid = half->creatorid;
 	side_of(f, h, 0, false, &m->src);
 	side_of(f, h, 1, false, &m->dst);
 	m->timeout = half->timeout;

@@ -222,7 +222,7 @@ static bool of_another_creator(const struct flow *f, const struct flow *other)
 {
 	const struct half *out = &f->half[HALF_OUT], *had = &other->half[HALF_OUT];
 
-	return out->flags & had->flags & H_PRESENT && out->node.word != had->node.word;
+	return out->flags & had->flags & H_PRESENT && out->creatorid != had->creatorid;
 }
 
 /*
@@ -270,7 +270,7 @@ static void settle_made(struct engine *e, struct flow *f, const struct kernel_op
 		return;
 	engine_count(e, create ? C_COMMIT_CREATED : C_COMMIT_UPDATED);
 	if (create)
-		f->node.word = 0; /* another entry, whose id is not known yet */
+		f->kernel_id = 0; /* another entry, whose id is not known yet */
 	note_committed(e, f, create ? "created" : "changed");
 	if (create && !e->nat_chain &&
 	    (tuples_have_snat(&want->tuples) || tuples_have_dnat(&want->tuples)))
@@ -352,7 +352,7 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		return;
 	engine_count(e, same ? C_COMMIT_UPDATED : C_COMMIT_CREATED);
 	if (!same)
-		f->node.word = 0; /* of what we have made we know no id yet */
+		f->kernel_id = 0; /* of what we have made we know no id yet */
 	if (same) {		  /* it may be alive: that shows when we look */
 		f->flags |= F_PROBE;
 		f->checked = e->ds;

@@ -76,7 +76,7 @@ static bool joins(const struct flow *f, const struct incoming *in)
 	if (f->kept == R_NONE && in->kept == R_NONE)
 		return true;
 	for (int h = HALF_IN; h <= HALF_OUT; h++)
-		if (f->half[h].flags & H_PRESENT && f->half[h].node.word == in->s->creatorid)
+		if (f->half[h].flags & H_PRESENT && f->half[h].creatorid == in->s->creatorid)
 			return true;
 	return false;
 }
@@ -102,11 +102,11 @@ static bool is_guessed(const struct flow *f, const struct incoming *in)
 static bool is_mate(const struct flow *f, const struct incoming *in)
 {
 	const struct half *half = &f->half[in->half], *other = &f->half[!in->half];
-	bool made_up = half->flags & H_PRESENT && half->node.word != in->s->creatorid &&
+	bool made_up = half->flags & H_PRESENT && half->creatorid != in->s->creatorid &&
 		       !(f->flags & F_LIVE) && is_guessed(f, in);
 
 	return (!(half->flags & H_PRESENT) || made_up) && other->flags & H_PRESENT &&
-	       other->node.word == in->s->creatorid && in->s->id - other->id + 1 <= 2;
+	       other->creatorid == in->s->creatorid && in->s->id - other->id + 1 <= 2;
 }
 
 /* The flow of which this is a half: of those with its middle the one that has this very half, else
@@ -140,9 +140,9 @@ static struct flow *find_flow(struct engine *e, const struct incoming *in, bool 
 		return lacking;
 	/* another connection of the same middle, unless the creator itself has made the half anew,
 	 * or the half is one that we made up for a peer's flow */
-	if (shows_same(first, in) || first->half[in->half].node.word == in->s->creatorid ||
+	if (shows_same(first, in) || first->half[in->half].creatorid == in->s->creatorid ||
 	    ((first->flags & F_REMOTE || !(first->flags & F_LIVE)) &&
-	     first->half[in->half].node.word == e->config.hostid))
+	     first->half[in->half].creatorid == e->config.hostid))
 		return first;
 	return NULL;
 }
@@ -218,7 +218,7 @@ static void tell_ours(struct engine *e, struct flow *f, const struct incoming *i
 void import_held(const struct peer *p, struct half *half)
 {
 	if (p->pf)
-		half_flow(half)->pf[half_index(half)] = p->place;
+		half->pf = p->place;
 }
 
 /* Part of a bulk update, ours or another's. */
@@ -234,7 +234,7 @@ static bool in_bulk(const struct engine *e, const struct incoming *in)
  */
 static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
-	uint8_t holder = f->pf[in->half], carrier = f->half[in->half].carrier;
+	uint8_t holder = f->half[in->half].pf, carrier = f->half[in->half].carrier;
 
 	if (in->ins || holder == in->peer->place || half_closed(f, in->half))
 		return false;
@@ -257,18 +257,18 @@ static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *
 static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
 {
 	struct half *half = &f->half[in->half], *other = &f->half[!in->half];
-	bool lower = in->s->creatorid != half->node.word ? in->s->creatorid < half->node.word
+	bool lower = in->s->creatorid != half->creatorid ? in->s->creatorid < half->creatorid
 							 : in->s->id != half->id;
 	bool told = half->flags & H_TOLD;
 
-	if (other->flags & H_PRESENT && other->node.word == in->s->creatorid &&
-	    half->node.word != in->s->creatorid)
+	if (other->flags & H_PRESENT && other->creatorid == in->s->creatorid &&
+	    half->creatorid != in->s->creatorid)
 		lower = true;
 	if (!shows_same(f, in)) /* of another translation, which was not contradicted */
 		lower = true;
-	if (in->peer->pf && (!f->pf[in->half] || f->pf[in->half] == in->peer->place))
+	if (in->peer->pf && (!f->half[in->half].pf || f->half[in->half].pf == in->peer->place))
 		lower = true;
-	if (!in->peer->pf && f->pf[in->half]) {
+	if (!in->peer->pf && f->half[in->half].pf) {
 		tell_ours(e, f, in);
 		return false;
 	}
@@ -276,7 +276,7 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		return false;
 	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
 		half->flags |= H_CONTESTED;
-		if (f->flags & F_LIVE || half->node.word == e->config.hostid)
+		if (f->flags & F_LIVE || half->creatorid == e->config.hostid)
 			sendq_pend(e, f, in->half, PEND_UPD); /* INS would say more */
 		return false;
 	}
@@ -378,7 +378,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	half->flags |= H_TOLD;
 	sendq_unrequest(in->link, in->s->id, in->s->creatorid);
 	import_held(in->peer, half);
-	f->links[in->half] = 0;
+	f->half[in->half].links = 0;
 	relay_heard(e, in->peer, f, in->half, true);
 	relay_replaced(e, half, false);
 	half->ifname = intern_theirs(e, in);
@@ -426,7 +426,7 @@ bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 	f->half[h].carrier = p->place;
 	/* who has named both may tell them by and by: one of them is a word of both */
 	if (f->half[HALF_IN].flags & f->half[HALF_OUT].flags & H_PRESENT &&
-	    f->half[HALF_IN].node.word == f->half[HALF_OUT].node.word)
+	    f->half[HALF_IN].creatorid == f->half[HALF_OUT].creatorid)
 		f->half[!h].carrier = p->place;
 	relay_heard(e, p, f, h, true);
 	f->again = 0;

@@ -110,7 +110,7 @@ static void learn(struct engine *e, struct flow *f, const struct kernel_entry *k
 	f->flags = (uint16_t)((f->flags & ~F_HELD) | F_KERNEL);
 	f->flags = (uint16_t)(e->mark ? f->flags | F_MARK : f->flags & ~F_MARK);
 	if (k->id)
-		f->node.word = k->id;
+		f->kernel_id = k->id;
 	f->flags = (uint16_t)(f->flags & ~(F_ASSURED | F_REPLIED));
 	if (k->status & CT_STATUS_ASSURED)
 		f->flags |= F_ASSURED;
@@ -369,11 +369,11 @@ static bool has_reopened(const struct flow *f, const struct kernel_entry *k)
  */
 static struct flow *still_same(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	if (f->kept || (k->id && k->id == f->node.word) || !has_reopened(f, k))
+	if (f->kept || (k->id && k->id == f->kernel_id) || !has_reopened(f, k))
 		return f;
 	/* of a peer's entry that we have written the id is not known, but we write none that opens
 	 */
-	if ((f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE && !(k->id && f->node.word) &&
+	if ((f->flags & (F_REMOTE | F_LIVE)) == F_REMOTE && !(k->id && f->kernel_id) &&
 	    k->tcp_state == CT_TCP_ESTABLISHED)
 		return f;
 	f->flags |= F_LIVE; /* its end is our news */
@@ -461,7 +461,7 @@ static bool made_anew(struct engine *e, struct flow *f, const struct kernel_entr
 	if (op.error || !tuples_equal(&op.entry.tuples, &gone->tuples))
 		return false;
 	if (!has_reopened(f, &op.entry)) /* or its ports have a new connection: see still_same() */
-		f->node.word = op.entry.id;
+		f->kernel_id = op.entry.id;
 	return true;
 }
 
@@ -508,7 +508,7 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 		local_note_gone(e, &entry->tuples);
 		/* an entry that was made anew meanwhile has another id */
 		if (f && f->flags & F_KERNEL &&
-		    (!entry->id || !f->node.word || entry->id == f->node.word) &&
+		    (!entry->id || !f->kernel_id || entry->id == f->kernel_id) &&
 		    !made_anew(e, f, entry)) {
 			if (caused_by_packet && evicted(f, entry))
 				engine_forget(e, f);

@@ -76,7 +76,7 @@ static size_t choose(struct engine *e, struct link *l, struct msg_id id[PROBE_ID
 			if (!live && f->flags & F_LIVE)
 				idle = 0;
 			if (live + idle < PROBE_IDS)
-				id[live + idle] = (struct msg_id){half->id, half->node.word};
+				id[live + idle] = (struct msg_id){half->id, half->creatorid};
 			if (f->flags & F_LIVE)
 				live++;
 			else if (idle < PROBE_IDS)

@@ -82,7 +82,7 @@ void receive_correct(struct engine *e, const struct peer *p, struct flow *f, int
 {
 	const struct half *half = &f->half[h];
 
-	if (too_often(e, e->corrected, half->id, half->node.word))
+	if (too_often(e, e->corrected, half->id, half->creatorid))
 		return;
 	sendq_answer(e, f, h, PEND_UPD_C, relay_segment(e, p));
 	sendq_urgent(e);
@@ -201,7 +201,7 @@ static enum reason delete_half(struct engine *e, struct half *half, uint8_t segm
 		live = refresh_lives(e, f);
 	if (live && !closed) {
 		half->flags &= (uint8_t) ~(H_TOLD | H_NUMBERS);
-		f->pf[h] = 0;
+		f->half[h].pf = 0;
 		delete_answer(e, f, h, segment);
 		/* the DEL_C of the other half is on its way; of a state that it lacks a FreeBSD
 		 * asks, and withholds half of what it tells with that request */
@@ -269,7 +269,7 @@ static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, ui
 static bool is_cleared(const struct engine *e, const struct flow *f, const struct half *half)
 {
 	for (size_t i = 0; i < e->clears; i++)
-		if (half->flags & H_PRESENT && half->node.word == e->cleared[i].creatorid &&
+		if (half->flags & H_PRESENT && half->creatorid == e->cleared[i].creatorid &&
 		    (int32_t)(f->heard - e->cleared[i].ds) <= 0)
 			return true;
 	return false;

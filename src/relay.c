@@ -133,7 +133,7 @@ static bool reaches_short(const struct engine *e, uint8_t scope)
 /* A link that has the half from another one, or from us already, need not be told of it anew. */
 bool relay_has(const struct flow *f, int h, unsigned link)
 {
-	return f->scope && !(f->scope & SCOPE_ONLY) && f->links[h] & 1u << link && f->from &&
+	return f->scope && !(f->scope & SCOPE_ONLY) && f->half[h].links & 1u << link && f->from &&
 	       relay_link(f->from) != link;
 }
 
@@ -180,7 +180,7 @@ bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int 
 	    src->state > PF_TCP_ESTABLISHED || dst->state > PF_TCP_ESTABLISHED)
 		return false;
 	/* it answers at once what has no numbers by such: it has missed that it was replaced */
-	if ((half->flags & (H_SLOPPY | H_NUMBERS)) == H_SLOPPY && f->relayed & 1u << h &&
+	if ((half->flags & (H_SLOPPY | H_NUMBERS)) == H_SLOPPY && f->half[h].relayed &&
 	    e->ds - f->told <= 1 && !sides_made_up(src) && !sides_made_up(dst)) {
 		sendq_answer(e, f, h, PEND_DEL | PEND_INS, relay_segment(e, p));
 		return true;
@@ -191,9 +191,9 @@ bool relay_is_older(struct engine *e, const struct peer *p, struct flow *f, int 
 /* The state was deleted in the very packet that is being read. */
 static const struct deleted *deleted_here(const struct engine *e, const struct half *half)
 {
-	const struct deleted *d = &e->deleted[name_slot(half->id, half->node.word, ASKED_MAX)];
+	const struct deleted *d = &e->deleted[name_slot(half->id, half->creatorid, ASKED_MAX)];
 
-	return d->id == half->id && d->creatorid == half->node.word &&
+	return d->id == half->id && d->creatorid == half->creatorid &&
 			       d->packet == e->counters.done[C_PACKETS_IN]
 		       ? d
 		       : NULL;
@@ -207,11 +207,11 @@ void relay_heard(struct engine *e, const struct peer *p, struct flow *f, int h, 
 
 	/* deleted there by us, who were faster than the copy: then it is inserted by us, too */
 	if (!d || !d->left)
-		f->links[h] |= (uint8_t)(1u << p->link);
+		f->half[h].links |= (uint8_t)(1u << p->link);
 	if (!word && f->from)
 		return;
 	if (f->from && !relay_same_ears(f->from, p->link, p->version) &&
-	    f->half[!h].node.word != e->config.hostid)
+	    f->half[!h].creatorid != e->config.hostid)
 		f->half[!h].ifname = 0;
 	f->from = segment;
 	f->hearsay = 0;
@@ -228,7 +228,7 @@ void relay_state(struct engine *e, struct flow *f, int h, bool answer)
 	if (!relay_needed(e) || (answer && e->undecided) || f->flags & F_LIVE || !f->from)
 		return;
 	here = spoken_in(f->from);
-	if (relay_readers(e, SCOPE_EXCEPT | f->from) & ~f->links[h] ||
+	if (relay_readers(e, SCOPE_EXCEPT | f->from) & ~f->half[h].links ||
 	    (here && e->link[relay_link(f->from)].dialects & ~(1u << here->id)))
 		sendq_relay(e, f, h, PEND_INS);
 }
@@ -239,7 +239,7 @@ void relay_state(struct engine *e, struct flow *f, int h, bool answer)
  */
 void relay_update(struct engine *e, struct flow *f, int h, bool news)
 {
-	bool lately = f->relayed & 1u << h && e->ds - f->told < AGAIN_DS, full;
+	bool lately = f->half[h].relayed && e->ds - f->told < AGAIN_DS, full;
 	/* told for pf to learn: there are no numbers yet that would not spoil it */
 	bool learning = f->proto == PROTO_TCP && !(f->half[h].flags & (H_SLOPPY | H_NUMBERS));
 
@@ -274,11 +274,12 @@ void relay_bulk(struct engine *e, const struct peer *p, struct flow *f, int h, b
 /* What was relayed of a flow has left. */
 void relay_settle(const struct engine *e, struct flow *f, unsigned halves)
 {
-	if (e->ds - f->told >= AGAIN_DS) {
+	bool again = e->ds - f->told >= AGAIN_DS;
+
+	if (again)
 		f->told = e->ds;
-		f->relayed = 0;
-	}
-	f->relayed |= halves & 3;
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		f->half[h].relayed = (f->half[h].relayed && !again) || halves & 1u << h;
 }
 
 /* Of the end of a state hear those on these links, but for a segment. */
@@ -291,13 +292,13 @@ static void delete_on(struct engine *e, const struct half *half, uint8_t links, 
 			if (!relay_same_ears(segment, i,
 					     v ? PFSYNC_VERSION_OPENBSD : PFSYNC_VERSION_FREEBSD) &&
 			    links & 1u << i && tells(&e->link[i]))
-				sendq_delete(e, &e->link[i], v, half->id, half->node.word);
+				sendq_delete(e, &e->link[i], v, half->id, half->creatorid);
 }
 
 /* The state of a half is no more, as was heard in one segment: of that those hear who have it. */
 void relay_delete(struct engine *e, struct half *half, uint8_t segment)
 {
-	delete_on(e, half, half_flow(half)->links[half_index(half)], segment);
+	delete_on(e, half, half->links, segment);
 }
 
 /* Time in a byte, never 0, in steps of 1.6 s: it comes round again every six minutes. */
@@ -310,7 +311,7 @@ static unsigned stamp(const struct engine *e)
 void relay_replaced(const struct engine *e, struct half *half, bool ours)
 {
 	if (ours || deleted_here(e, half))
-		half_flow(half)->replaced[half_index(half)] = (uint8_t)stamp(e);
+		half->replaced = (uint8_t)stamp(e);
 }
 
 /* A deletion was heard. */
@@ -342,14 +343,14 @@ bool relay_has_ended(const struct engine *e, uint64_t id, uint32_t creatorid)
 bool relay_is_deleted_twice(struct engine *e, struct peer *p, struct half *half)
 {
 	const struct flow *f = half_flow(half);
-	struct deleted *d = &e->deleted[name_slot(half->id, half->node.word, ASKED_MAX)];
+	struct deleted *d = &e->deleted[name_slot(half->id, half->creatorid, ASKED_MAX)];
 	bool said, taken_back;
 	uint8_t at;
 
 	if (!relay_needed(e))
 		return false;
-	taken_back = sendq_undelete(&e->link[p->link], p->version, half->id, half->node.word);
-	at = f->replaced[half_index(half)];
+	taken_back = sendq_undelete(&e->link[p->link], p->version, half->id, half->creatorid);
+	at = half->replaced;
 	said = at && (stamp(e) + STAMPS - at) % STAMPS < 3;
 	d->left = said && !taken_back;
 	if (said && f->from && f->from != relay_segment(e, p))
@@ -378,14 +379,14 @@ bool relay_is_retold(const struct engine *e, struct peer *p, struct half *half, 
  */
 bool relay_is_answer(const struct engine *e, const struct half *half)
 {
-	size_t slot = name_slot(half->id, half->node.word, ASKED_MAX);
+	size_t slot = name_slot(half->id, half->creatorid, ASKED_MAX);
 	const struct asked *a = &e->asked[slot];
 	const struct deleted *d = &e->deleted[slot];
 
 	if (!relay_needed(e))
 		return false;
-	return (a->id == half->id && a->creatorid == half->node.word && e->ds - a->ds < FRESH_DS) ||
-	       (d->id == half->id && d->creatorid == half->node.word && e->ds - d->ds < FRESH_DS);
+	return (a->id == half->id && a->creatorid == half->creatorid && e->ds - a->ds < FRESH_DS) ||
+	       (d->id == half->id && d->creatorid == half->creatorid && e->ds - d->ds < FRESH_DS);
 }
 
 /* A deletion was not obeyed. Who carries the flow on another link has not heard it: told again. */
@@ -408,7 +409,7 @@ static bool is_maker(const struct peer *p, uint32_t creatorid)
 /* Links on which somebody else than this peer has made the state of a half, as far as is known. */
 static unsigned made_on(const struct engine *e, const struct peer *p, const struct flow *f, int h)
 {
-	uint32_t creatorid = f->half[h].node.word;
+	uint32_t creatorid = f->half[h].creatorid;
 	unsigned links = f->from && f->from != relay_segment(e, p) ? 1u << relay_link(f->from) : 0;
 	struct list *n;
 
@@ -426,7 +427,8 @@ static unsigned made_on(const struct engine *e, const struct peer *p, const stru
 /* A second name, told by a peer, takes the place of another one; who had made that keeps it. */
 void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, int h)
 {
-	delete_on(e, &f->half[h], f->links[h] & (uint8_t)~made_on(e, p, f, h), relay_segment(e, p));
+	delete_on(e, &f->half[h], f->half[h].links & (uint8_t)~made_on(e, p, f, h),
+		  relay_segment(e, p));
 }
 
 /* It has it now: who has lost the other one must not wait for the next refresh of a live flow. */
@@ -484,7 +486,8 @@ void relay_flow(struct engine *e, struct flow *f)
 		if (!(f->half[h].flags & H_PRESENT))
 			continue;
 		if (f->from)
-			f->links[h] &= (uint8_t) ~(e->retell_links & ~(1u << relay_link(f->from)));
+			f->half[h].links &= (uint8_t) ~(e->retell_links &
+							~(1u << relay_link(f->from)));
 		relay_state(e, f, h, false);
 	}
 }

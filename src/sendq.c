@@ -152,7 +152,7 @@ static void ids_add(struct engine *e, struct ids *ids, uint64_t id, uint32_t cre
 
 void sendq_ack(struct engine *e, struct link *l, const struct half *h)
 {
-	ids_add(e, &l->acks, h->id, h->node.word);
+	ids_add(e, &l->acks, h->id, h->creatorid);
 	sendq_urgent(e);
 }
 
@@ -193,7 +193,7 @@ bool sendq_deletes(const struct link *l, uint8_t version, const struct half *h)
 {
 	const struct ids *ids = &l->deletions[version == PFSYNC_VERSION_OPENBSD];
 
-	return ids_find(ids, h->id, h->node.word) < ids->count;
+	return ids_find(ids, h->id, h->creatorid) < ids->count;
 }
 
 /* ---- packets --------------------------------------------------------------------------- */
@@ -260,7 +260,7 @@ static void told(struct engine *e, struct flow *f, int h, enum pf_action action)
 					   .link = -1,
 					   .tuples = &t,
 					   .id = half->id,
-					   .creatorid = half->node.word});
+					   .creatorid = half->creatorid});
 }
 
 /* One message of one half; starts another packet when this one is full. */
@@ -276,7 +276,7 @@ static void put(struct engine *e, unsigned link, struct builder *b, struct flow 
 
 		switch (what) {
 		case PEND_DEL:
-			done = builder_add_id(b, ACT_DEL_C, half->id, half->node.word);
+			done = builder_add_id(b, ACT_DEL_C, half->id, half->creatorid);
 			break;
 		case PEND_INS:
 		case PEND_UPD:
@@ -484,7 +484,7 @@ static void settle_half(struct engine *e, struct flow *f, int h, bool heard)
 	if (what & (PEND_INS | PEND_UPD)) {
 		half->flags |= H_TOLD;
 		if (relay_needed(e))
-			f->links[h] |= relay_readers(e, f->scope);
+			f->half[h].links |= relay_readers(e, f->scope);
 		if (!relayed && !(half->flags & H_NUMBERS) && !told_strict(e, f))
 			half->flags |= H_SLOPPY;
 	}

@@ -12,6 +12,40 @@ enum {
 	MOVE = 4,
 };
 
+/* ---- hashes ---------------------------------------------------------------------------- */
+
+/* One name, or middle, is mostly hashed several times in a row. */
+static uint32_t hash_once(struct table *t, struct hashed *last, const void *bytes, size_t len)
+{
+	if (len != last->len || memcmp(bytes, last->bytes, len) != 0) {
+		memcpy(last->bytes, bytes, len);
+		last->len = len;
+		last->hash = (uint32_t)hash_bytes(t->key, bytes, len);
+	}
+	return last->hash;
+}
+
+/*
+ * The two names of a flow mostly differ in the lowest bit alone: they stand in one bucket, so that
+ * finding the second one loads no memory that the first one has not.
+ */
+static uint32_t name_hash(struct table *t, uint64_t id, uint32_t creatorid)
+{
+	return hash_once(t, &t->name_hashed, (uint64_t[]){id >> 1, creatorid},
+			 2 * sizeof(uint64_t));
+}
+
+/* A half does not keep the hash of its name: it is rarely wanted, and there are many halves. */
+static uint32_t node_hash(struct table *t, const struct index *x, struct hnode *n)
+{
+	const struct half *h;
+
+	if (x == &t->middle)
+		return container_of(n, struct flow, node)->hash;
+	h = container_of(n, struct half, node);
+	return name_hash(t, h->id, h->creatorid);
+}
+
 /* ---- index ----------------------------------------------------------------------------- */
 
 static bool index_init(struct index *x)
@@ -36,7 +70,7 @@ static struct hnode **index_slot(const struct index *x, uint32_t hash)
 	return &x->bucket[hash & (x->size - 1)];
 }
 
-static void index_move(struct index *x)
+static void index_move(struct table *t, struct index *x)
 {
 	for (int i = 0; x->old && i < MOVE; i++) {
 		struct hnode *n = x->old[x->moved];
@@ -45,7 +79,8 @@ static void index_move(struct index *x)
 			__builtin_prefetch(x->old[x->moved + MOVE], 1);
 		x->old[x->moved++] = NULL;
 		while (n) {
-			struct hnode *next = n->next, **to = &x->bucket[n->hash & (x->size - 1)];
+			struct hnode *next = n->next;
+			struct hnode **to = &x->bucket[node_hash(t, x, n) & (x->size - 1)];
 
 			n->next = *to;
 			*to = n;
@@ -58,7 +93,7 @@ static void index_move(struct index *x)
 	}
 }
 
-static void index_add(struct index *x, struct hnode *n)
+static void index_add(struct table *t, struct index *x, struct hnode *n, uint32_t hash)
 {
 	struct hnode **to;
 
@@ -74,16 +109,16 @@ static void index_add(struct index *x, struct hnode *n)
 			x->size *= 2;
 		}
 	}
-	index_move(x);
-	to = index_slot(x, n->hash);
+	index_move(t, x);
+	to = index_slot(x, hash);
 	n->next = *to;
 	*to = n;
 	x->count++;
 }
 
-static void index_remove(struct index *x, struct hnode *n)
+static void index_remove(struct index *x, struct hnode *n, uint32_t hash)
 {
-	struct hnode **at = index_slot(x, n->hash);
+	struct hnode **at = index_slot(x, hash);
 
 	while (*at && *at != n)
 		at = &(*at)->next;
@@ -203,17 +238,6 @@ void flow_tuples(const struct flow *f, struct tuples *t)
 	}
 }
 
-/* One name, or middle, is mostly hashed several times in a row. */
-static uint32_t hash_once(struct table *t, struct hashed *last, const void *bytes, size_t len)
-{
-	if (len != last->len || memcmp(bytes, last->bytes, len) != 0) {
-		memcpy(last->bytes, bytes, len);
-		last->len = len;
-		last->hash = (uint32_t)hash_bytes(t->key, bytes, len);
-	}
-	return last->hash;
-}
-
 static uint32_t middle_hash(struct table *t, const struct tuples *tuples)
 {
 	size_t len = family_len(tuples->family);
@@ -253,8 +277,8 @@ struct flow *table_add(struct table *t, const struct tuples *tuples)
 	f->proto = tuples->proto;
 	f->icmp_type = tuples->icmp_type;
 	flow_set_tuples(f, tuples);
-	f->node.hash = middle_hash(t, tuples);
-	index_add(&t->middle, &f->node);
+	f->hash = middle_hash(t, tuples);
+	index_add(t, &t->middle, &f->node, f->hash);
 	t->flows++;
 	return f;
 }
@@ -263,7 +287,7 @@ void table_unlink(struct table *t, struct flow *f)
 {
 	table_unname(t, f, HALF_IN);
 	table_unname(t, f, HALF_OUT);
-	index_remove(&t->middle, &f->node);
+	index_remove(&t->middle, &f->node, f->hash);
 	t->flows--;
 }
 
@@ -279,13 +303,13 @@ void table_release(struct table *t, struct flow *f)
 
 struct flow *table_next_middle(struct table *t, const struct tuples *tuples, struct flow *after)
 {
-	uint32_t hash = after ? after->node.hash : middle_hash(t, tuples);
+	uint32_t hash = after ? after->hash : middle_hash(t, tuples);
 	struct hnode *n = after ? after->node.next : *index_slot(&t->middle, hash);
 
 	for (; n; n = n->next) {
 		struct flow *f = container_of(n, struct flow, node);
 
-		if (n->hash == hash && same_middle(f, tuples))
+		if (f->hash == hash && same_middle(f, tuples))
 			return f;
 	}
 	return NULL;
@@ -313,22 +337,12 @@ struct flow *table_find(struct table *t, const struct tuples *tuples)
 
 /* ---- names ----------------------------------------------------------------------------- */
 
-/*
- * The two names of a flow mostly differ in the lowest bit alone: they stand in one bucket, so that
- * finding the second one loads no memory that the first one has not.
- */
-static uint32_t name_hash(struct table *t, uint64_t id, uint32_t creatorid)
-{
-	return hash_once(t, &t->name_hashed, (uint64_t[]){id >> 1, creatorid},
-			 2 * sizeof(uint64_t));
-}
-
 static struct half *find_half(const struct table *t, uint64_t id, uint32_t creatorid, uint32_t hash)
 {
 	for (struct hnode *n = *index_slot(&t->name, hash); n; n = n->next) {
 		struct half *h = container_of(n, struct half, node);
 
-		if (h->id == id && n->word == creatorid)
+		if (h->id == id && h->creatorid == creatorid)
 			return h;
 	}
 	return NULL;
@@ -347,10 +361,9 @@ bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t
 	if (find_half(t, id, creatorid, hash))
 		return false;
 	h->id = id;
-	h->node.word = creatorid;
-	h->node.hash = hash;
+	h->creatorid = creatorid;
 	h->flags |= H_PRESENT;
-	index_add(&t->name, &h->node);
+	index_add(t, &t->name, &h->node, hash);
 	return true;
 }
 
@@ -360,11 +373,11 @@ void table_unname(struct table *t, struct flow *f, int half)
 
 	if (!(h->flags & H_PRESENT))
 		return;
-	index_remove(&t->name, &h->node);
+	index_remove(&t->name, &h->node, name_hash(t, h->id, h->creatorid));
 	h->flags &= H_OUT;
 	actions_drop(&t->actions, h->actions);
 	h->actions = 0;
-	f->pf[half] = 0;
+	f->half[half].pf = 0;
 }
 
 struct flow *half_flow(struct half *h)

@@ -28,7 +28,7 @@ bool engine_flow_next(const struct engine *e, uint64_t *cursor, struct flow_view
 
 		v->half[h].present = half->flags & H_PRESENT;
 		v->half[h].id = half->id;
-		v->half[h].creatorid = half->node.word;
+		v->half[h].creatorid = half->creatorid;
 		v->half[h].src = half->state[0];
 		v->half[h].dst = half->state[1];
 		v->half[h].timeout = half->timeout;
