@@ -112,6 +112,7 @@ struct flow {
 struct index {
 	struct hnode **bucket;
 	size_t size; /* a power of two */
+	size_t load; /* nodes in a bucket, on average, when there are to be more buckets */
 	size_t count;
 	struct hnode **old; /* being emptied into bucket */
 	size_t old_size, moved;

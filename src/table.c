@@ -8,7 +8,8 @@
 enum {
 	CHUNK = 4096, /* records; large enough that what malloc() adds to each does not count */
 	INDEX_FIRST = 1024,
-	INDEX_LOAD = 2, /* nodes in a bucket, on average, when there are to be more buckets */
+	MIDDLE_LOAD = 2, /* nodes in a bucket, on average, when there are to be more buckets */
+	NAME_LOAD = 4,	 /* two flows, mostly: see name_hash() */
 	MOVE = 4,
 };
 
@@ -48,9 +49,9 @@ static uint32_t node_hash(struct table *t, const struct index *x, struct hnode *
 
 /* ---- index ----------------------------------------------------------------------------- */
 
-static bool index_init(struct index *x)
+static bool index_init(struct index *x, size_t load)
 {
-	*x = (struct index){.size = INDEX_FIRST};
+	*x = (struct index){.size = INDEX_FIRST, .load = load};
 	x->bucket = calloc(x->size, sizeof(*x->bucket));
 	return x->bucket != NULL;
 }
@@ -97,7 +98,7 @@ static void index_add(struct table *t, struct index *x, struct hnode *n, uint32_
 {
 	struct hnode **to;
 
-	if (x->count >= INDEX_LOAD * x->size && !x->old) {
+	if (x->count >= x->load * x->size && !x->old) {
 		/* without memory for more buckets the chains grow longer, that is all */
 		struct hnode **bigger = calloc(x->size * 2, sizeof(*bigger));
 
@@ -176,7 +177,7 @@ bool table_init(struct table *t, const uint8_t key[16])
 	memcpy(t->key, key, sizeof(t->key));
 	for (int i = 0; i < 2; i++)
 		t->slab[i].record = (sizeof(struct flow) + ends_len(i ? 6 : 4) + 7) & ~(size_t)7;
-	if (index_init(&t->middle) && index_init(&t->name))
+	if (index_init(&t->middle, MIDDLE_LOAD) && index_init(&t->name, NAME_LOAD))
 		return true;
 	table_free(t);
 	return false;
