@@ -215,12 +215,27 @@ static void probe(struct engine *e, struct flow **flow, size_t n)
 		probed(e, flow[i], &op[i]);
 }
 
+/*
+ * What we write at most to an entry like that of the flow. Ours are not ASSURED, and what was found
+ * looks as if one side had not spoken again.
+ */
+static uint32_t written_ds(const struct engine *e, const struct flow *f)
+{
+	uint8_t index = pf_timeout_of(f->proto, PF_OTHER_MULTIPLE, PF_OTHER_MULTIPLE,
+				      f->half[HALF_IN].timeout);
+	uint32_t most = f->proto == PROTO_TCP || f->proto == PROTO_SCTP
+				? 0
+				: 10 * timeout_seconds(&e->config.timeouts, index);
+
+	return most > timeout_ds(e, f) ? most : timeout_ds(e, f);
+}
+
 /* An entry that lasts until then has its time from the kernel: more than we ever write. */
 bool refresh_own_timeout(const struct engine *e, const struct flow *f, uint32_t expires)
 {
 	int32_t left = (int32_t)(expires - e->ds);
 
-	return f->flags & F_KERNEL && left > (int32_t)timeout_ds(e, f) + SLACK && left < UNKNOWN;
+	return f->flags & F_KERNEL && left > (int32_t)written_ds(e, f) + SLACK && left < UNKNOWN;
 }
 
 /*

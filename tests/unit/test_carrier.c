@@ -188,24 +188,31 @@ static void guess_is_given_up(void)
 /* The same, when the peer tells it before it was decided whose the entry is: never told as ours. */
 static void guess_is_not_told(void)
 {
-	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000), plain = t;
+	static const struct {
+		uint8_t proto, state;
+		uint32_t timeout; /* what we have written, or something less */
+	} of[] = {{PROTO_TCP, CT_TCP_ESTABLISHED, 50}, {PROTO_UDP, CT_TCP_NONE, 60}};
 
-	begin();
-	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
-			 50);
-	n.hold_dumps = true;
-	node_restart(&n);
-	(void)node_settle(&n);
-	tuples_snat(&t, 2, 50001);
-	fake_tells(&pf, &n, &t, 100);
-	n.hold_dumps = false;
-	node_quiet(&n);
-	node_begin(&n);
-	node_run(&n, 1000);
-	CHECK_EQ(node_said(&n, ACT_INS), 0);
-	CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
-	CHECK_EQ(node_flows(&n), 1);
-	end();
+	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+		struct tuples t = tuples_v4(of[i].proto, 10, 4000), plain = t;
+
+		begin();
+		(void)node_plant(&n, &plain, of[i].state,
+				 CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, of[i].timeout);
+		n.hold_dumps = true;
+		node_restart(&n);
+		(void)node_settle(&n);
+		tuples_snat(&t, 2, 50001);
+		fake_tells(&pf, &n, &t, 100);
+		n.hold_dumps = false;
+		node_quiet(&n);
+		node_begin(&n);
+		node_run(&n, 1000);
+		CHECK_EQ(node_said(&n, ACT_INS), 0);
+		CHECK(node_entry(&n, &t) && tuples_equal(&node_entry(&n, &t)->k.tuples, &t));
+		CHECK_EQ(node_flows(&n), 1);
+		end();
+	}
 }
 
 /* Nor when the dump has read it by then, and it has made room for the peer's at once. */
