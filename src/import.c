@@ -378,7 +378,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	half->flags |= H_TOLD;
 	sendq_unrequest(in->link, in->s->id, in->s->creatorid);
 	import_held(in->peer, half);
-	f->half[in->half].links = 0;
+	relay_named(e, half);
 	relay_heard(e, in->peer, f, in->half, true);
 	relay_replaced(e, half, false);
 	half->ifname = intern_theirs(e, in);

@@ -431,6 +431,21 @@ void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, 
 		  relay_segment(e, p));
 }
 
+/*
+ * A half has got its name. If that was about to be deleted on other links, for it had been given
+ * another one, they have it still.
+ */
+void relay_named(struct engine *e, struct half *half)
+{
+	static const uint8_t versions[] = {PFSYNC_VERSION_FREEBSD, PFSYNC_VERSION_OPENBSD};
+
+	half->links = 0;
+	for (size_t i = 0; i < e->links && !deleted_here(e, half); i++)
+		for (int v = 0; v < 2; v++)
+			if (sendq_undelete(&e->link[i], versions[v], half->id, half->creatorid))
+				half->links |= (uint8_t)(1u << i);
+}
+
 /* It has it now: who has lost the other one must not wait for the next refresh of a live flow. */
 void relay_renamed(struct engine *e, struct flow *f, int h)
 {

@@ -164,6 +164,40 @@ static void names_in_a_bulk(void)
 	end();
 }
 
+/* A half gets another name and its first one back before anybody was told: it is not deleted where
+ * it was told under that, for a deletion may come behind all else. */
+static void name_and_back(void)
+{
+	enum { HIGH = 0x778899aa, LOW = 0x1000 };
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake high, low; /* Linux nodes */
+	struct pf_state s;
+
+	begin();
+	fake_init(&high, DIALECT_FREEBSD_13, 4, HIGH);
+	fake_init(&low, DIALECT_OPENBSD, 5, LOW);
+	s = fake_half(&high, &t, PF_IN, 100);
+	s.rule = UINT32_MAX;
+	fake_state(&high, &n, ACT_INS, &s);
+	node_run(&n, 5000);
+	fake_upd_c(&low, &n, &s); /* the last word is the other one's */
+	node_run(&n, 5000);
+	node_quiet(&n);
+	s.id = 50;
+	s.creatorid = LOW;
+	fake_state(&low, &n, ACT_INS, &s);
+	s.id = 100;
+	s.creatorid = HIGH;
+	for (int i = 0; i < 2; i++) /* it insists */
+		fake_state(&high, &n, ACT_UPD, &s);
+	node_run(&n, 1000);
+	CHECK_EQ(told(ACT_DEL_C, 100, HIGH, PFSYNC_VERSION_FREEBSD), 0);
+	CHECK(told(ACT_DEL_C, 50, LOW, PFSYNC_VERSION_OPENBSD) +
+		      told(ACT_INS, 100, HIGH, PFSYNC_VERSION_OPENBSD) >
+	      0);
+	end();
+}
+
 /* A pf tells of the states that have ended up to a second later; it may have them again by then. */
 static void ended_and_told_anew(void)
 {
@@ -430,6 +464,7 @@ int main(void)
 		{"two names", two_names},
 		{"further than what was made anew", further_than_made_anew},
 		{"names in a bulk update", names_in_a_bulk},
+		{"another name and back", name_and_back},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
 		{"both halves are contradicted", both_halves_are_contradicted},
