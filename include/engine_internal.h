@@ -333,6 +333,7 @@ enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const stru
 			 uint8_t timeout);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 void import_held(const struct peer *p, struct half *half);
+void import_dropped(const struct engine *e, const struct peer *p, struct half *half);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
 
 /* sides.c */

@@ -221,6 +221,15 @@ void import_held(const struct peer *p, struct half *half)
 		half->pf = p->place;
 }
 
+/* The half was deleted by its name, and the pf that held it under that has heard it, too. */
+void import_dropped(const struct engine *e, const struct peer *p, struct half *half)
+{
+	const struct peer *holder = e->place[half->pf];
+
+	if (holder && holder->link == p->link && holder->version == p->version)
+		half->pf = 0;
+}
+
 /* Part of a bulk update, ours or another's. */
 static bool in_bulk(const struct engine *e, const struct incoming *in)
 {

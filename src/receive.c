@@ -255,6 +255,7 @@ static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, ui
 	relay_note_deleted(e, id, creatorid);
 	if (!half)
 		return R_UNKNOWN_DELETE;
+	import_dropped(e, p, half);
 	if (relay_is_deleted_twice(e, p, half))
 		return R_RELAY_COPY;
 	if (carried_elsewhere(e, p, half)) {

@@ -164,6 +164,35 @@ static void names_in_a_bulk(void)
 	end();
 }
 
+/* A deletion that is not obeyed here is where the pf is that held the state: its name counts no
+ * more than another one. */
+static void deleted_at_the_pf(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake one, two; /* Linux nodes */
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	fake_init(&one, DIALECT_OPENBSD, 4, 0x1000);
+	fake_init(&two, DIALECT_OPENBSD, 5, 0x2000);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
+		fake_upd_c(&one, &n, &s);
+	}
+	fake_deletes(&two, &n, 100, PEERS);
+	CHECK_EQ(node_refused(&n, R_OTHER_DELETE), 2);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&one, &t, h ? PF_OUT : PF_IN, 50 + (unsigned)h);
+		s.rule = UINT32_MAX;
+		fake_state(&one, &n, ACT_UPD, &s);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 50 && v.half[1].id == 51);
+	end();
+}
+
 /* A half gets another name and its first one back before anybody was told: it is not deleted where
  * it was told under that, for a deletion may come behind all else. */
 static void name_and_back(void)
@@ -464,6 +493,7 @@ int main(void)
 		{"two names", two_names},
 		{"further than what was made anew", further_than_made_anew},
 		{"names in a bulk update", names_in_a_bulk},
+		{"deleted at the pf", deleted_at_the_pf},
 		{"another name and back", name_and_back},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
