@@ -329,14 +329,14 @@ bool announce_merge(struct flow *f, const struct pf_pair *p);
 /* import.c */
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
 			 enum pf_layout layout, bool ins);
-enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
-			 uint8_t timeout);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 void import_held(const struct peer *p, struct half *half);
 void import_dropped(const struct engine *e, const struct peer *p, struct half *half);
 bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
 
 /* sides.c */
+enum reason sides_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
+			uint8_t timeout);
 bool sides_made_up(const struct pf_peer *p);
 void sides_take(struct engine *e, struct flow *f, int h, int side, const struct pf_peer *p);
 int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *src,

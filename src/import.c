@@ -11,22 +11,10 @@
 
 /* ---- validity -------------------------------------------------------------------------- */
 
-/* FreeBSD 14 and later have the SCTP indexes, and SCTP states are bits of their own. */
-enum reason import_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
-			 uint8_t timeout)
-{
-	if (timeout >= timeouts ||
-	    !timeout_name(timeout)) /* some indexes are no timeouts of states */
-		return R_TIMEOUT_INDEX;
-	if (src->state > PF_PEER_STATE_MAX || dst->state > PF_PEER_STATE_MAX)
-		return R_PEER_STATE;
-	return R_NONE;
-}
-
 static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 {
-	enum reason r = import_check(dialect_by_layout(layout)->timeouts, &s->src, &s->dst,
-				     s->timeout);
+	enum reason r = sides_check(dialect_by_layout(layout)->timeouts, &s->src, &s->dst,
+				    s->timeout);
 
 	if (r != R_NONE)
 		return r;
@@ -40,6 +28,7 @@ static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 enum {
 	SAME_MIDDLE_MAX = 32, /* connections that differ in their translation alone */
 	TOLD_OURS_DS = 600,   /* what was contradicted twice in this time is not again */
+	SAME_WORD_DS = 10,
 };
 
 struct incoming {
@@ -199,14 +188,17 @@ static bool made_by_pf(const struct pf_state *s)
 /*
  * What a peer tells is refused, and it hears what we have: twice, for the first word may not change
  * its mind, and then not again while it goes on, or two that hold on to their names, each to that
- * of another pf, would talk for ever.
+ * of another pf, would talk for ever. Who is asked by several tells the same several times.
  */
 static void tell_ours(struct engine *e, struct flow *f, const struct incoming *in)
 {
+	uint64_t id = in->s->id;
+	uint32_t creatorid = in->s->creatorid;
 	struct half *half = &f->half[in->half];
 
-	if (import_refused_lately(e, in->s->id, in->s->creatorid,
-				  in->peer->pf ? REFUSED_DS : TOLD_OURS_DS)) {
+	if (import_refused_lately(e, id, creatorid, SAME_WORD_DS))
+		return;
+	if (import_refused_lately(e, id, creatorid, in->peer->pf ? REFUSED_DS : TOLD_OURS_DS)) {
 		if (half->flags & H_CONTESTED)
 			return;
 		half->flags |= H_CONTESTED;

@@ -93,7 +93,7 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 {
 	const struct dialect *d = p->dialect ? p->dialect : l->config.dialect;
 	uint8_t timeouts = d ? d->timeouts : dialect_get(DIALECT_FREEBSD_15)->timeouts;
-	enum reason r = import_check(timeouts, &m->src, &m->dst, m->timeout);
+	enum reason r = sides_check(timeouts, &m->src, &m->dst, m->timeout);
 	struct half *half = table_find_half(&e->table, m->id, m->creatorid);
 	/* it spoke just before we did; it follows the sequence; it says so again if it is so */
 	bool before, numbers, repeats, news;

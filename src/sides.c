@@ -4,6 +4,19 @@
 
 #include "engine_internal.h"
 
+/* Whether a peer can mean them. FreeBSD 14 and later have the SCTP indexes, and SCTP states are
+ * bits of their own. */
+enum reason sides_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,
+			uint8_t timeout)
+{
+	if (timeout >= timeouts ||
+	    !timeout_name(timeout)) /* some indexes are no timeouts of states */
+		return R_TIMEOUT_INDEX;
+	if (src->state > PF_PEER_STATE_MAX || dst->state > PF_PEER_STATE_MAX)
+		return R_PEER_STATE;
+	return R_NONE;
+}
+
 /*
  * The numbers that we tell ourselves for a state whose sequence nobody knows, or pf is to learn:
  * nothing to remember.

@@ -193,6 +193,30 @@ static void deleted_at_the_pf(void)
 	end();
 }
 
+/* Who tells another name than that of a pf is told that one, twice: for one word may not change its
+ * mind, and what it tells several who asked at once is one word. */
+static void name_of_the_pf_is_told_twice(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct fake one; /* a Linux node */
+	struct pf_state s;
+
+	begin();
+	fake_init(&one, DIALECT_OPENBSD, 4, 0x1000);
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	s = fake_half(&one, &t, PF_IN, 50);
+	s.rule = UINT32_MAX;
+	for (int word = 0; word < 4; word++) {
+		node_quiet(&n);
+		fake_state(&one, &n, ACT_UPD, &s);
+		fake_state(&one, &n, ACT_UPD, &s);
+		node_run(&n, 2000);
+		CHECK_EQ(told(ACT_UPD, 100, PEERS, PFSYNC_VERSION_OPENBSD), word < 2);
+	}
+	end();
+}
+
 /* A half gets another name and its first one back before anybody was told: it is not deleted where
  * it was told under that, for a deletion may come behind all else. */
 static void name_and_back(void)
@@ -494,6 +518,7 @@ int main(void)
 		{"further than what was made anew", further_than_made_anew},
 		{"names in a bulk update", names_in_a_bulk},
 		{"deleted at the pf", deleted_at_the_pf},
+		{"the name of the pf is told twice", name_of_the_pf_is_told_twice},
 		{"another name and back", name_and_back},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
