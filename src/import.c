@@ -436,7 +436,8 @@ bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h)
 			f->expires = e->ds; /* of packets before the start: rewritten, too */
 		return false;
 	}
-	f->flags &= (uint16_t)~F_LIVE;
+	f->flags = (uint16_t)((f->flags & ~F_LIVE) | F_PROBE);
+	f->checked = e->ds;
 	/* what was to be replaced is another's to tell now, who knows newer numbers */
 	for (int i = HALF_IN; i <= HALF_OUT; i++)
 		if (f->pend >> 4 * i & PEND_DEL && f->half[i].flags & H_TOLD)

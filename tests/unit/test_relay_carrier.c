@@ -217,6 +217,41 @@ static void name_of_the_pf_is_told_twice(void)
 	end();
 }
 
+/* The traffic passed here until a moment ago, then a peer claimed the flow, and one deletes it: two
+ * that exchange their names, or a word that came late. The entry goes when no packet comes. */
+static void claimed_and_deleted(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	for (int passes = 0; passes < 2; passes++) {
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_run(&n, 5000);
+		(void)node_packet(&n, &t, false);
+		(void)node_packet(&n, &t, true);
+		node_run(&n, 3000);
+		CHECK(node_flow(&n, &t, &v) && v.live);
+		for (unsigned h = 0; h < 2; h++) {
+			s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
+			fake_upd_c(&pf, &n, &s);
+		}
+		CHECK(node_flow(&n, &t, &v) && !v.live);
+		fake_deletes(&pf, &n, 100, PEERS);
+		node_run(&n, 2000);
+		CHECK(node_entry(&n, &t) != NULL);
+		node_quiet(&n);
+		if (passes)
+			CHECK(node_packet(&n, &t, false));
+		node_run(&n, 3000);
+		CHECK_EQ(node_entry(&n, &t) != NULL, passes);
+		CHECK_EQ(node_flow(&n, &t, &v), passes);
+		CHECK_EQ(node_said(&n, ACT_INS) > 0, passes);
+		end();
+	}
+}
+
 /* A half gets another name and its first one back before anybody was told: it is not deleted where
  * it was told under that, for a deletion may come behind all else. */
 static void name_and_back(void)
@@ -519,6 +554,7 @@ int main(void)
 		{"names in a bulk update", names_in_a_bulk},
 		{"deleted at the pf", deleted_at_the_pf},
 		{"the name of the pf is told twice", name_of_the_pf_is_told_twice},
+		{"claimed and deleted", claimed_and_deleted},
 		{"another name and back", name_and_back},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
