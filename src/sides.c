@@ -114,15 +114,23 @@ int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *s
 	known_side(f, h, 1, &known[1]);
 	*news = half->timeout != timeout;
 	for (int side = 0; side < 2; side++) {
-		enum merge is = merge_peer(f->proto, &known[side],
-					   numbers && !sides_made_up(&known[side]), in[side]);
+		bool follows = numbers && !sides_made_up(&known[side]);
+		struct pf_peer said = *in[side];
+		enum merge is;
 
+		/* a pf that does not check its state was told how far one side is, and made up the
+		 * other: modulo 2^32 that may be further than anything */
+		if (follows && sides_made_up(&said)) {
+			said = known[side];
+			said.state = in[side]->state;
+		}
+		is = merge_peer(f->proto, &known[side], follows, &said);
 		if (is == MERGE_STALE) {
 			stale++;
 			continue;
 		}
 		*news |= is == MERGE_NEWER;
-		sides_take(e, f, h, side, in[side]);
+		sides_take(e, f, h, side, &said);
 		if (half->flags & H_RAW)
 			*(side ? &f->extra->raw[h]->dst : &f->extra->raw[h]->src) = *in[side];
 	}

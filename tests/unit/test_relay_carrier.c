@@ -252,6 +252,36 @@ static void claimed_and_deleted(void)
 	}
 }
 
+/* A pf that does not check its state knows one side from others and has made up the other: that is
+ * no number, however far ahead it is modulo 2^32. */
+static void one_side_made_up(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 4000);
+	struct pf_state s;
+
+	begin();
+	s = fake_half(&pf, &t, PF_IN, 100);
+	s.dst.seqlo = 0xf0000000;
+	s.dst.seqhi = 0xf0010000;
+	fake_state(&pf, &n, ACT_INS, &s);
+	node_run(&n, 10000);
+	node_quiet(&n);
+	s.src.seqlo++;
+	s.dst = (struct pf_peer){.state = PF_TCP_FIN_WAIT_2, .seqlo = 1};
+	fake_upd_c(&other, &n, &s);
+	node_run(&n, 1000);
+	fake_id(&pf, &n, ACT_UPD_REQ, 100, PEERS);
+	node_run(&n, 100);
+	if (CHECK(node_about(&n, ACT_UPD, 100, PEERS) != NULL)) {
+		const struct pf_state *told_as = &node_about(&n, ACT_UPD, 100, PEERS)->s;
+
+		CHECK_EQ(told_as->src.seqlo, s.src.seqlo);
+		CHECK_EQ(told_as->dst.seqlo, 0xf0000000);
+		CHECK_EQ(told_as->dst.state, PF_TCP_FIN_WAIT_2);
+	}
+	end();
+}
+
 /* A half gets another name and its first one back before anybody was told: it is not deleted where
  * it was told under that, for a deletion may come behind all else. */
 static void name_and_back(void)
@@ -555,6 +585,7 @@ int main(void)
 		{"deleted at the pf", deleted_at_the_pf},
 		{"the name of the pf is told twice", name_of_the_pf_is_told_twice},
 		{"claimed and deleted", claimed_and_deleted},
+		{"one side made up", one_side_made_up},
 		{"another name and back", name_and_back},
 		{"ended, and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
