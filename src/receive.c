@@ -88,6 +88,15 @@ void receive_correct(struct engine *e, const struct peer *p, struct flow *f, int
 	sendq_urgent(e);
 }
 
+/* What is not sloppy of a flow that we carry. */
+static void replace_again(struct engine *e, struct flow *f)
+{
+	for (int h = HALF_IN; h <= HALF_OUT; h++)
+		if (!(f->half[h].flags & (H_SLOPPY | H_RAW)))
+			sendq_pend(e, f, h, PEND_DEL | PEND_INS);
+	f->flags |= F_TAKEN;
+}
+
 static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 			      const struct msg_upd_c *m)
 {
@@ -139,12 +148,11 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 		else if (import_word(e, p, f, half_index(half)))
 			(void)sides_merge(e, f, half_index(half), &m->src, &m->dst, m->timeout,
 					  &news);
-		/* a pf that answers our refresh with numbers has not got the sloppy state */
-		if (lately(e, f) && f->flags & F_REMOTE && numbers && !before &&
-		    !(half->flags & (H_SLOPPY | H_RAW))) {
-			sendq_pend(e, f, half_index(half), PEND_DEL | PEND_INS);
-			f->flags |= F_TAKEN;
-		}
+		/* a pf that answers our refresh with numbers has not got the sloppy state, or has
+		 * learned them of packets that passed there: they grow stale with each that does
+		 * not */
+		if (lately(e, f) && numbers && !before && !(half->flags & (H_SLOPPY | H_RAW)))
+			replace_again(e, f);
 		if (!(f->flags & F_KERNEL)) /* it waits: its time begins anew */
 			f->expires = e->ds + 10 * commit_seconds(e, f);
 		commit_want(e, f);

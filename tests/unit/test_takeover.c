@@ -304,6 +304,41 @@ static void strict_handover(void)
 	end();
 }
 
+/* A few packets passed the pf, which has learned its numbers of them: it does not know when it is
+ * behind, so it is to learn again. */
+static void strict_and_back(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 40000);
+	struct flow_view v;
+	struct pf_state s;
+
+	c.link[0].handover_strict = true;
+	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
+	node_open(&n, &t);
+	for (int i = 0; i < 20; i++) {
+		node_run(&n, 1000);
+		(void)node_packet(&n, &t, i & 1);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	node_quiet(&n);
+	for (int i = 0; i < 600 && !node_said(&n, ACT_UPD); i++)
+		node_run(&n, 100);
+	CHECK(node_said(&n, ACT_UPD) != 0);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+		s.creatorid = OURS;
+		s.dst.state = PF_TCP_SYN_SENT;
+		fake_upd_c(&pf, &n, &s);
+	}
+	node_run(&n, 100);
+	for (int h = 0; h < 2; h++)
+		CHECK(before(node_about(&n, ACT_DEL_C, v.half[h].id, OURS),
+			     node_about(&n, ACT_INS, v.half[h].id, OURS)));
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	end();
+}
+
 /* A half that pf never told is needed too. */
 static void the_missing_half_is_made(void)
 {
@@ -577,6 +612,7 @@ int main(void)
 		{"and when the link returns", link_returns},
 		{"but not what was told sloppy", told_sloppy_stays},
 		{"handover = strict", strict_handover},
+		{"handover = strict, and back", strict_and_back},
 		{"a half that was never told is made", the_missing_half_is_made},
 		{"our entries become liberal", ours_become_liberal},
 		{"live flows are refreshed, idle ones not", refresh},
