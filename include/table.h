@@ -35,16 +35,17 @@ struct half {
 	struct hnode node;
 	uint64_t id;
 	uint32_t creatorid;
-	uint8_t state[2]; /* peer states: src, dst */
-	uint8_t timeout;  /* index */
-	uint8_t flags;	  /* enum half_flag */
-	uint8_t ifname;	  /* index of the engine's interned names */
-	uint8_t carrier;  /* place of the peer that said last that it carries it; 0: none did */
-	uint16_t actions; /* number in the table's; 0: of a state of ours, or nothing is known */
-	uint8_t pf;	  /* place of the pf that has it under this name; 0: none */
-	uint8_t links;	  /* bits of those on which peers have it */
-	uint8_t replaced; /* when it was last deleted to be inserted again: see relay.c */
-	bool relayed;	  /* it was told on since `told` of the flow */
+	uint8_t state[2];    /* peer states: src, dst */
+	uint8_t timeout;     /* index */
+	uint8_t flags;	     /* enum half_flag */
+	uint8_t ifname;	     /* index of the engine's interned names */
+	uint8_t carrier;     /* place of the peer that said last that it carries it; 0: none did */
+	uint16_t actions;    /* number in the table's; 0: of a state of ours, or nothing is known */
+	uint8_t pf;	     /* place of the pf that has it under this name; 0: none */
+	uint8_t links;	     /* bits of those on which peers have it */
+	uint8_t replaced;    /* when it was last deleted to be inserted again: see relay.c */
+	uint8_t relayed : 1; /* it was told on since `told` of the flow */
+	uint8_t full : 4;    /* when it was last told on as a full state: see relay.c */
 };
 
 enum flow_flag {

@@ -13,8 +13,10 @@ enum {
 	FRESH_DS = 30, /* after a word a copy of it may come for so long */
 	STAMPS = 255,
 	PURGE_DS = 120, /* pf looks at all its states within 10 s, and tells a second later */
-	FULL_DS = 100,	/* of the updates of a state one in this time is a full one */
-	AGAIN_DS = 9,	/* pf repeats itself each second; within that nothing is told twice */
+	FULL_DS = 100,	/* of the updates of a state one in this time is a full one: */
+	FULL_STEPS =
+		6,    /* of 1.6 s; they come round again, but two updates are not that far apart */
+	AGAIN_DS = 9, /* pf repeats itself each second; within that nothing is told twice */
 	WHOLE_LINK = 1 + ENGINE_LINKS_MAX * DIALECT_COUNT, /* segments of this many on */
 };
 
@@ -233,21 +235,31 @@ void relay_state(struct engine *e, struct flow *f, int h, bool answer)
 		sendq_relay(e, f, h, PEND_INS);
 }
 
-/*
- * An update that was taken. From time to time as a full one where a FreeBSD may lack the state, for
- * that keeps its request back: see refresh_by_upd().
- */
+/* It is to be a full one, where a FreeBSD may lack the state, for that keeps its request back: see
+ * refresh_by_upd(). */
+static bool is_full(const struct engine *e, const struct flow *f, struct half *half)
+{
+	unsigned step = e->ds >> 4 & 15;
+
+	if (!refresh_by_upd(e) ||
+	    (e->ds - f->told <= FULL_DS && ((step - half->full) & 15) < FULL_STEPS))
+		return false;
+	half->full = step & 15;
+	return true;
+}
+
+/* An update that was taken. */
 void relay_update(struct engine *e, struct flow *f, int h, bool news)
 {
-	bool lately = f->half[h].relayed && e->ds - f->told < AGAIN_DS, full;
+	struct half *half = &f->half[h];
+	bool lately = half->relayed && e->ds - f->told < AGAIN_DS, full;
 	/* told for pf to learn: there are no numbers yet that would not spoil it */
-	bool learning = f->proto == PROTO_TCP && !(f->half[h].flags & (H_SLOPPY | H_NUMBERS));
+	bool learning = f->proto == PROTO_TCP && !(half->flags & (H_SLOPPY | H_NUMBERS));
 
 	if (!relay_needed(e) || f->flags & (F_LIVE | F_UNDECIDED) || !f->from || learning ||
 	    (lately && !news))
 		return;
-	full = refresh_by_upd(e) &&
-	       (e->ds - f->told > FULL_DS || (e->ds / 10 + f->half[h].id) % (FULL_DS / 10) == 0);
+	full = is_full(e, f, half);
 	if (full || reaches_short(e, SCOPE_EXCEPT | f->from))
 		sendq_relay(e, f, h, full ? PEND_UPD : PEND_UPD_C);
 }

@@ -537,6 +537,32 @@ static void word_after_a_bulk(void)
 	end();
 }
 
+/* An older FreeBSD that lacks a state is told all of it soon, in whatever rhythm updates come. */
+static void full_ones_among_updates(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct pf_state s;
+
+	for (unsigned every = 1000; every <= 16000; every += 3000) {
+		begin();
+		fake_tells(&pf, &n, &t, 100);
+		node_run(&n, 5000);
+		node_quiet(&n);
+		for (unsigned ms = 0; ms < 60000; ms += every) {
+			for (unsigned h = 0; h < 2; h++) {
+				s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
+				fake_upd_c(&pf, &n, &s);
+			}
+			node_run(&n, every);
+		}
+		for (unsigned h = 0; h < 2; h++) {
+			CHECK(told(ACT_UPD, 100 + h, PEERS, PFSYNC_VERSION_FREEBSD) >= 3);
+			CHECK(told(ACT_UPD, 100 + h, PEERS, PFSYNC_VERSION_FREEBSD) <= 7);
+		}
+		end();
+	}
+}
+
 /* UPD refreshes an older FreeBSD; those on a link that has none hear UPD_C, for UPD says less. */
 static void refresh_in_the_words_of_the_link(void)
 {
@@ -594,6 +620,7 @@ int main(void)
 		{"told by both at once", told_by_both_at_once},
 		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
+		{"full ones among updates", full_ones_among_updates},
 		{"refresh in the words of the link", refresh_in_the_words_of_the_link},
 	};
 
