@@ -183,7 +183,7 @@ void check_names_kept(void)
 void check_memory(struct fw *f)
 {
 	struct engine_totals t;
-	size_t most = 50;
+	size_t most = 100;
 
 	engine_totals(f->lin->e, &t);
 	for (unsigned i = 0; i < sim.fws; i++)
