@@ -356,6 +356,7 @@ bool local_gives_way(struct engine *e, struct flow *f);
 bool local_adopt(struct engine *e, struct flow *f, const struct tuples *t);
 void local_take_over(struct engine *e, struct flow *f);
 bool local_only_pf(const struct engine *e);
+bool local_lately(const struct engine *e, const struct kernel_entry *k);
 uint32_t local_age(const struct engine *e, const struct kernel_entry *k);
 bool local_before_gap(const struct engine *e, const struct kernel_entry *k);
 bool local_touched(const struct engine *e, const struct flow *f, const struct kernel_entry *k);

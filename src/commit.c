@@ -337,6 +337,11 @@ static void settle_existing(struct engine *e, struct flow *f, struct kernel_entr
 		refresh_arm(e, other);
 		engine_count(e, C_COMMIT_REPLACED);
 	}
+	/* its own packets have made it, and it was not far enough yet to be told */
+	if (same && !e->undecided && local_lately(e, &op.entry)) {
+		local_update(e, f, &op.entry, true);
+		return;
+	}
 	status = op.entry.status & (CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED);
 	if (same && op.entry.has_timeout && op.entry.timeout > want.timeout)
 		want.timeout = op.entry.timeout; /* it may be alive: not cut short */

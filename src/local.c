@@ -11,7 +11,8 @@ enum {
 	EARLIER = 30,	   /* an event may have lain in its queue for a while */
 	UNKNOWN = 1 << 26, /* an expiry further off is none */
 	ROUNDED = 10,	   /* an age is as coarse as that */
-	TRANSIENT_S = 30,  /* the shortest timeout that a new entry has in the kernel */
+	LATELY_S = 5,
+	TRANSIENT_S = 30, /* the shortest timeout that a new entry has in the kernel */
 };
 
 /*
@@ -79,6 +80,15 @@ uint32_t local_age(const struct engine *e, const struct kernel_entry *k)
 	uint32_t own = own_timeout(e, class_of(k));
 
 	return k->has_timeout && k->timeout < own ? 10 * (own - k->timeout) : 0;
+}
+
+/* Its last packet has passed in the last seconds, if it was not written with the kernel's own time.
+ */
+bool local_lately(const struct engine *e, const struct kernel_entry *k)
+{
+	uint32_t own = own_timeout(e, class_of(k));
+
+	return k->has_timeout && k->timeout <= own && own - k->timeout <= LATELY_S;
 }
 
 /*

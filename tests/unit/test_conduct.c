@@ -569,6 +569,27 @@ static void told_behind_clr(void)
 	end();
 }
 
+/* A peer tells, and then deletes, what its own packets have begun here a moment ago: we know
+ * nothing of it yet, for it is not far enough to be told. */
+static void deleted_before_it_is_told(void)
+{
+	struct engine_config c = node_config(OURS);
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+
+	c.udp = FROM_ASSURED;
+	node_meet(&n, &pf, &c, DIALECT_OPENBSD);
+	node_new(&n, &t);
+	node_run(&n, 2000);
+	CHECK_EQ(node_flows(&n), 0);
+	fake_bulk(&pf, &n, &t, 100);
+	node_run(&n, 1000);
+	fake_deletes(&pf, &n, 100, PEERS);
+	node_run(&n, 6000);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK(node_told(&n, &t, PEERS));
+	end();
+}
+
 /* Dumps of a large table take long, and come the more seldom for it. */
 static void dumps_that_take_long(void)
 {
@@ -625,6 +646,7 @@ int main(void)
 		{"INS_ACK", acknowledged},
 		{"flags are masked", flags_are_masked},
 		{"the peer closes", peer_closes},
+		{"deleted before it is told", deleted_before_it_is_told},
 		{"dumps that take long", dumps_that_take_long},
 	};
 
