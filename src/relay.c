@@ -141,12 +141,18 @@ bool relay_has(const struct flow *f, int h, unsigned link)
 
 /* ---- what is told on ------------------------------------------------------------------- */
 
+/* It was told on in this moment: who lags behind, or is further, answers that at once. */
+static bool told_on_now(const struct engine *e, const struct flow *f)
+{
+	return (f->half[HALF_IN].relayed || f->half[HALF_OUT].relayed) && e->ds - f->told <= 1;
+}
+
 /*
  * Whether the word of a peer is a copy that another relay made of what is known already. news: it
  * says something that was not known, and who has not been seen to relay makes none: the traffic may
  * have moved to it within that time. Who tells what it has, when asked, gives no word that could be
- * copied. A flow that lives here is asked for at the kernel: if packets have passed since the last
- * look it is ours still, and said so again.
+ * copied, nor does who answers what was just told on. A flow that lives here is asked for at the
+ * kernel: if packets have passed since the last look it is ours still, and said so again.
  */
 bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool news)
 {
@@ -159,8 +165,8 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 			f->heard = e->ds;
 		return true;
 	}
-	return (p->relays || p->many) && f->from && f->from != relay_segment(e, p) &&
-	       e->ds - f->heard < FRESH_DS && !f->hearsay;
+	return (p->relays || p->many || told_on_now(e, f)) && f->from &&
+	       f->from != relay_segment(e, p) && e->ds - f->heard < FRESH_DS && !f->hearsay;
 }
 
 /*

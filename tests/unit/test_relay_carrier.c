@@ -563,6 +563,33 @@ static void full_ones_among_updates(void)
 	}
 }
 
+/* What was just told on is answered by a pf that lags behind, or is further: it does not carry the
+ * flow for that, and when it lets it go the one that does is not told to. */
+static void an_answer_is_no_word(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s[2];
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 10000);
+	for (unsigned h = 0; h < 2; h++) {
+		s[h] = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
+		fake_upd_c(&pf, &n, &s[h]);
+	}
+	node_run(&n, 30);
+	for (unsigned h = 0; h < 2; h++)
+		fake_upd_c(&other, &n, &s[h]);
+	node_run(&n, 5000);
+	fake_deletes(&other, &n, 100, PEERS);
+	node_run(&n, 100);
+	CHECK_EQ(node_refused(&n, R_OTHER_DELETE), 2);
+	CHECK_EQ(told(ACT_DEL_C, 100, PEERS, PFSYNC_VERSION_OPENBSD), 0);
+	CHECK(node_flow(&n, &t, &v));
+	end();
+}
+
 /* UPD refreshes an older FreeBSD; those on a link that has none hear UPD_C, for UPD says less. */
 static void refresh_in_the_words_of_the_link(void)
 {
@@ -621,6 +648,7 @@ int main(void)
 		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
 		{"full ones among updates", full_ones_among_updates},
+		{"an answer is no word", an_answer_is_no_word},
 		{"refresh in the words of the link", refresh_in_the_words_of_the_link},
 	};
 
