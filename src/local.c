@@ -12,6 +12,7 @@ enum {
 	UNKNOWN = 1 << 26, /* an expiry further off is none */
 	ROUNDED = 10,	   /* an age is as coarse as that */
 	LATELY_S = 5,
+	SAID_SINCE = 200, /* ds */
 	TRANSIENT_S = 30, /* the shortest timeout that a new entry has in the kernel */
 };
 
@@ -102,12 +103,13 @@ bool local_before_gap(const struct engine *e, const struct kernel_entry *k)
 	return e->gap_ds && age && (int32_t)(e->gap_ds - ROUNDED - (e->ds - age)) > 0;
 }
 
-/* The same of an entry that has run out: a packet of after the gap would have kept it. */
-static bool ran_out_of_gap(const struct engine *e, const struct flow *f)
+/* When the last packet of an entry passed that has run out just now (ds); false: not known. */
+static bool last_packet(const struct engine *e, const struct flow *f, uint32_t *at)
 {
-	size_t kind = timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED);
+	uint32_t own = own_timeout(e, timeout_class(f->proto, f->tcp_state, f->flags & F_ASSURED));
 
-	return e->gap_ds && e->ds - e->gap_ds < 10 * own_timeout(e, kind);
+	*at = e->ds - 10 * own;
+	return own != 0;
 }
 
 /* Takes over what the kernel says of an entry. */
@@ -302,11 +304,25 @@ void local_gone(struct engine *e, struct flow *f)
 		engine_forget(e, f);
 }
 
-/* The kernel has let it go by its timeout. */
+/*
+ * The kernel has let it go by its timeout. A packet of after we stood still would have kept the
+ * entry; so would one of after another node has said that it carries the flow, in words that were
+ * taken for a copy of ours: it is made again as any other of a peer.
+ */
 void local_ran_out(struct engine *e, struct flow *f)
 {
-	if (ran_out_of_gap(e, f))
-		f->flags &= (uint16_t)~F_LIVE;
+	uint32_t last;
+
+	if (f->flags & F_LIVE && !f->kept && last_packet(e, f, &last)) {
+		if (e->gap_ds && (int32_t)(e->gap_ds - last) > 0) {
+			f->flags &= (uint16_t)~F_LIVE;
+		} else if (relay_needed(e) && (int32_t)(f->heard - last) > SAID_SINCE) {
+			f->flags &= (uint16_t)~F_LIVE;
+			not_in_kernel(f);
+			commit_want(e, f);
+			return;
+		}
+	}
 	local_gone(e, f);
 }
 

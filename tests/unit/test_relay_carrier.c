@@ -481,6 +481,41 @@ static void told_by_both_at_once(void)
 	}
 }
 
+/* The same where all packets had been looked at before: the entry runs out, and the flow has not
+ * ended for that. */
+static void runs_out_after_another_word(void)
+{
+	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
+	struct flow_view v;
+	struct pf_state s;
+
+	begin();
+	fake_tells(&pf, &n, &t, 100);
+	node_run(&n, 5000);
+	for (int i = 0; i < 30; i++) {
+		(void)node_packet(&n, &t, i & 1);
+		node_run(&n, 1000);
+	}
+	node_run(&n, 60000);
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	node_quiet(&n);
+	fake_id(&other, &n, ACT_UPD_REQ, 0, 0);
+	for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
+		node_run(&n, 5);
+	CHECK(node_said(&n, ACT_UPD_C) != 0);
+	for (int h = 0; h < 2; h++) {
+		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, v.half[h].id);
+		fake_upd_c(&other, &n, &s);
+	}
+	CHECK(node_flow(&n, &t, &v) && v.live);
+	while (node_flow(&n, &t, &v) && v.live)
+		node_run(&n, 1000);
+	node_run(&n, 1000);
+	CHECK_EQ(node_said(&n, ACT_DEL_C), 0);
+	CHECK(node_flow(&n, &t, &v) && node_entry(&n, &t));
+	end();
+}
+
 /* A Linux node that has an older FreeBSD on another link refreshes what it carries by UPD here,
  * too. */
 static void refreshed_from_another_link(void)
@@ -645,6 +680,7 @@ int main(void)
 		{"both halves are contradicted", both_halves_are_contradicted},
 		{"the last packet was long ago", last_packet_was_long_ago},
 		{"told by both at once", told_by_both_at_once},
+		{"runs out after another's word", runs_out_after_another_word},
 		{"refreshed from another link", refreshed_from_another_link},
 		{"a word after a bulk update", word_after_a_bulk},
 		{"full ones among updates", full_ones_among_updates},
