@@ -675,7 +675,7 @@ int main(void)
 		{"claimed and deleted", claimed_and_deleted},
 		{"one side made up", one_side_made_up},
 		{"another name and back", name_and_back},
-		{"ended, and told anew", ended_and_told_anew},
+		{"ended and told anew", ended_and_told_anew},
 		{"its maker gives another name", its_maker_gives_another_name},
 		{"both halves are contradicted", both_halves_are_contradicted},
 		{"the last packet was long ago", last_packet_was_long_ago},
