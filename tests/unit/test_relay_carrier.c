@@ -43,6 +43,16 @@ static int told(enum pf_action action, uint64_t id, uint32_t creatorid, uint8_t 
 	return count;
 }
 
+/* An update of both halves that the OpenBSD has told as 100 and 101, in its words or another's. */
+static void says(struct fake *who, const struct tuples *t)
+{
+	for (unsigned h = 0; h < 2; h++) {
+		struct pf_state s = fake_half(&pf, t, h ? PF_OUT : PF_IN, 100 + h);
+
+		fake_upd_c(who, &n, &s);
+	}
+}
+
 /* One pf has a live flow of ours as we told it, the other one has it under names of its own, which
  * make room: none of them takes another name for what it has. */
 static void another_name_of_a_live_flow(void)
@@ -145,17 +155,13 @@ static void names_in_a_bulk(void)
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
 	struct fake second, carrier; /* a pf, a Linux node */
 	struct flow_view v;
-	struct pf_state s;
 
 	begin();
 	fake_init(&second, DIALECT_OPENBSD, 4, 0x66778899);
 	fake_init(&carrier, DIALECT_OPENBSD, 5, 0x778899aa);
 	fake_tells(&pf, &n, &t, 100);
 	node_run(&n, 5000);
-	for (int h = 0; h < 2; h++) {
-		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
-		fake_upd_c(&carrier, &n, &s);
-	}
+	says(&carrier, &t);
 	node_run(&n, 5000);
 	fake_bulk(&second, &n, &t, 200);
 	CHECK(node_flow(&n, &t, &v) && v.half[0].id == 100);
@@ -178,10 +184,7 @@ static void deleted_at_the_pf(void)
 	fake_init(&two, DIALECT_OPENBSD, 5, 0x2000);
 	fake_tells(&pf, &n, &t, 100);
 	node_run(&n, 5000);
-	for (int h = 0; h < 2; h++) {
-		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
-		fake_upd_c(&one, &n, &s);
-	}
+	says(&one, &t);
 	fake_deletes(&two, &n, 100, PEERS);
 	CHECK_EQ(node_refused(&n, R_OTHER_DELETE), 2);
 	for (int h = 0; h < 2; h++) {
@@ -223,7 +226,6 @@ static void claimed_and_deleted(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
 	struct flow_view v;
-	struct pf_state s;
 
 	for (int passes = 0; passes < 2; passes++) {
 		begin();
@@ -233,10 +235,7 @@ static void claimed_and_deleted(void)
 		(void)node_packet(&n, &t, true);
 		node_run(&n, 3000);
 		CHECK(node_flow(&n, &t, &v) && v.live);
-		for (unsigned h = 0; h < 2; h++) {
-			s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
-			fake_upd_c(&pf, &n, &s);
-		}
+		says(&pf, &t);
 		CHECK(node_flow(&n, &t, &v) && !v.live);
 		fake_deletes(&pf, &n, 100, PEERS);
 		node_run(&n, 2000);
@@ -487,7 +486,6 @@ static void runs_out_after_another_word(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
 	struct flow_view v;
-	struct pf_state s;
 
 	begin();
 	fake_tells(&pf, &n, &t, 100);
@@ -503,10 +501,7 @@ static void runs_out_after_another_word(void)
 	for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
 		node_run(&n, 5);
 	CHECK(node_said(&n, ACT_UPD_C) != 0);
-	for (int h = 0; h < 2; h++) {
-		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, v.half[h].id);
-		fake_upd_c(&other, &n, &s);
-	}
+	says(&other, &t);
 	CHECK(node_flow(&n, &t, &v) && v.live);
 	while (node_flow(&n, &t, &v) && v.live)
 		node_run(&n, 1000);
@@ -553,16 +548,12 @@ static void refreshed_from_another_link(void)
 static void word_after_a_bulk(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
-	struct pf_state s;
 
 	begin();
 	fake_bulk(&pf, &n, &t, 100);
 	node_run(&n, 1000);
 	node_quiet(&n);
-	for (int h = 0; h < 2; h++) {
-		s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + (unsigned)h);
-		fake_upd_c(&other, &n, &s);
-	}
+	says(&other, &t);
 	node_run(&n, 100);
 	for (int h = 0; h < 2; h++) {
 		CHECK_EQ(told(ACT_UPD_C, 100 + (unsigned)h, PEERS, PFSYNC_VERSION_OPENBSD) +
@@ -576,7 +567,6 @@ static void word_after_a_bulk(void)
 static void full_ones_among_updates(void)
 {
 	struct tuples t = tuples_v4(PROTO_UDP, 10, 4000);
-	struct pf_state s;
 
 	for (unsigned every = 1000; every <= 16000; every += 3000) {
 		begin();
@@ -584,10 +574,7 @@ static void full_ones_among_updates(void)
 		node_run(&n, 5000);
 		node_quiet(&n);
 		for (unsigned ms = 0; ms < 60000; ms += every) {
-			for (unsigned h = 0; h < 2; h++) {
-				s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, 100 + h);
-				fake_upd_c(&pf, &n, &s);
-			}
+			says(&pf, &t);
 			node_run(&n, every);
 		}
 		for (unsigned h = 0; h < 2; h++) {
