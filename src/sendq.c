@@ -510,7 +510,8 @@ static void settle(struct engine *e, struct flow *f, bool heard)
 		return;
 	}
 	sendq_drop(e, f);
-	if (f->scope && !(f->flags & F_LIVE)) {
+	/* two that are told what the other says are told the same: then it has no scope */
+	if ((f->scope || relay_needed(e)) && !(f->flags & F_LIVE)) {
 		relay_settle(e, f, halves);
 	} else if (restarted) {
 		f->told = e->ds;

@@ -132,7 +132,7 @@ int sides_merge(struct engine *e, struct flow *f, int h, const struct pf_peer *s
 		*news |= is == MERGE_NEWER;
 		sides_take(e, f, h, side, &said);
 		if (half->flags & H_RAW)
-			*(side ? &f->extra->raw[h]->dst : &f->extra->raw[h]->src) = *in[side];
+			*(side ? &f->extra->raw[h]->dst : &f->extra->raw[h]->src) = said;
 	}
 	if (!numbers &&
 	    half->flags & H_NUMBERS) /* of a side that lags behind, too: no others are known */
