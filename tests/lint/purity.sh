@@ -91,7 +91,7 @@ if [ -f "$core" ]; then
 		<(nm --defined-only "$core" 2>/dev/null | awk 'NF == 3 { print $3 }' | sort -u))
 	for symbol in $foreign; do
 		case $symbol in
-		__asan_* | __ubsan_* | __sanitizer_* | __gcov_* | __llvm_*) continue ;;
+		__asan_* | __ubsan_* | __sanitizer_* | __sancov_* | __gcov_* | __llvm_*) continue ;;
 		esac
 		found=no
 		for name in $allowed; do
