@@ -183,7 +183,7 @@ void check_names_kept(void)
 void check_memory(struct fw *f)
 {
 	struct engine_totals t;
-	size_t most = 100;
+	size_t most = 50;
 
 	engine_totals(f->lin->e, &t);
 	for (unsigned i = 0; i < sim.fws; i++)
@@ -345,9 +345,9 @@ static bool may_not(enum counter c)
 	/* flows that begin and end on the one pf are told to the other */
 	if (check_both_kinds() && (c == C_INS_OUT || c == C_DEL_C_OUT))
 		return false;
-	/* nor do two pf nodes let go of such a flow at the same time: the first is asked whether it
+	/* two FreeBSDs do not let go of such a flow at the same time: the first is asked whether it
 	 * still has what the other has told just now */
-	if (pfs > 1 && c == C_UPD_REQ_OUT)
+	if (sim.scenario->upgrade && c == C_UPD_REQ_OUT)
 		return false;
 	return c != C_BULK_REQUEST_OUT || !pfs;
 }

@@ -309,9 +309,7 @@ static void finish(void)
 	sim.busy = false;
 	if (most < sim.kernel_established)
 		most = sim.kernel_established;
-	/* what a pf is told anew, in a bulk update, in the moment in which it runs out lasts longer
-	 */
-	sim_run(sim.now + ((has(F) || has(O) ? 8 : 2) * most + 150) * S);
+	sim_run(sim.now + ((has(F) || has(O) ? 4 : 2) * most + 150) * S);
 	check_empty();
 	packets = sim.packets;
 	sim_run(sim.now + 100 * S);
