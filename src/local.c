@@ -89,7 +89,7 @@ bool local_lately(const struct engine *e, const struct kernel_entry *k)
 {
 	uint32_t own = own_timeout(e, class_of(k));
 
-	return k->has_timeout && k->timeout <= own && own - k->timeout <= LATELY_S;
+	return own && k->has_timeout && k->timeout <= own && own - k->timeout <= LATELY_S;
 }
 
 /*
