@@ -158,9 +158,11 @@ bool relay_is_copy(struct engine *e, const struct peer *p, struct flow *f, bool 
 {
 	if (!relay_needed(e) || news)
 		return false;
-	if (f->flags & F_LIVE && e->ds - f->told >= AGAIN_DS)
-		return refresh_claims(e, f);
 	if (f->flags & F_LIVE) {
+		if (e->ds - f->told >= AGAIN_DS)
+			return refresh_claims(e, f);
+		/* or another one's that holds the flow for its own, and said so at the same time:
+		 * remembered, for when our packets have stayed away for long */
 		if (refresh_rests(e, f))
 			f->heard = e->ds;
 		return true;
@@ -458,7 +460,9 @@ void relay_named(struct engine *e, struct half *half)
 	static const uint8_t versions[] = {PFSYNC_VERSION_FREEBSD, PFSYNC_VERSION_OPENBSD};
 
 	half->links = 0;
-	for (size_t i = 0; i < e->links && !deleted_here(e, half); i++)
+	if (deleted_here(e, half))
+		return;
+	for (size_t i = 0; i < e->links; i++)
 		for (int v = 0; v < 2; v++)
 			if (sendq_undelete(&e->link[i], versions[v], half->id, half->creatorid))
 				half->links |= (uint8_t)(1u << i);
