@@ -70,18 +70,16 @@ static bool joins(const struct flow *f, const struct incoming *in)
 	return false;
 }
 
-/* This half of it shows no translation, as who has not heard of it takes it, and the new one does.
+/* One shows no translation of a half where the other does: who knew the other half only takes it
+ * so.
  */
-static bool is_guessed(const struct flow *f, const struct incoming *in)
+static bool is_guess(const struct endpoint *guess, const struct endpoint *end, int half)
 {
-	const struct endpoint *end = in->tuples.end;
-	struct tuples t;
+	enum flow_end shown = half == HALF_IN ? ORIG_DST : REPLY_DST;
+	enum flow_end plain = half == HALF_IN ? REPLY_SRC : ORIG_SRC;
 
-	flow_tuples(f, &t);
-	return in->half == HALF_IN ? endpoint_equal(&t.end[ORIG_DST], &t.end[REPLY_SRC]) &&
-					     !endpoint_equal(&end[ORIG_DST], &end[REPLY_SRC])
-				   : endpoint_equal(&t.end[REPLY_DST], &t.end[ORIG_SRC]) &&
-					     !endpoint_equal(&end[REPLY_DST], &end[ORIG_SRC]);
+	return endpoint_equal(&guess[shown], &guess[plain]) &&
+	       !endpoint_equal(&end[shown], &end[plain]);
 }
 
 /*
@@ -91,9 +89,12 @@ static bool is_guessed(const struct flow *f, const struct incoming *in)
 static bool is_mate(const struct flow *f, const struct incoming *in)
 {
 	const struct half *half = &f->half[in->half], *other = &f->half[!in->half];
-	bool made_up = half->flags & H_PRESENT && half->creatorid != in->s->creatorid &&
-		       !(f->flags & F_LIVE) && is_guessed(f, in);
+	struct tuples t;
+	bool made_up;
 
+	flow_tuples(f, &t);
+	made_up = half->flags & H_PRESENT && half->creatorid != in->s->creatorid &&
+		  !(f->flags & F_LIVE) && is_guess(t.end, in->tuples.end, in->half);
 	return (!(half->flags & H_PRESENT) || made_up) && other->flags & H_PRESENT &&
 	       other->creatorid == in->s->creatorid && in->s->id - other->id + 1 <= 2;
 }
@@ -267,9 +268,9 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 		lower = true;
 	if (!shows_same(f, in)) /* of another translation, which was not contradicted */
 		lower = true;
-	if (in->peer->pf && (!f->half[in->half].pf || f->half[in->half].pf == in->peer->place))
+	if (in->peer->pf && (!half->pf || half->pf == in->peer->place))
 		lower = true;
-	if (!in->peer->pf && f->half[in->half].pf) {
+	if (!in->peer->pf && half->pf) {
 		tell_ours(e, f, in);
 		return false;
 	}
@@ -288,20 +289,6 @@ static bool take_name(struct engine *e, struct flow *f, const struct incoming *i
 	return true;
 }
 
-/* The half shows no translation where the flow has one: who knew the other half only takes it so.
- */
-static bool is_guess(const struct flow *f, const struct incoming *in)
-{
-	const struct endpoint *end = in->tuples.end;
-	struct tuples t;
-
-	flow_tuples(f, &t);
-	return in->half == HALF_IN ? endpoint_equal(&end[ORIG_DST], &end[REPLY_SRC]) &&
-					     !endpoint_equal(&t.end[ORIG_DST], &t.end[REPLY_SRC])
-				   : endpoint_equal(&end[REPLY_DST], &end[ORIG_SRC]) &&
-					     !endpoint_equal(&t.end[REPLY_DST], &t.end[ORIG_SRC]);
-}
-
 /*
  * A flow that the kernel knows by its own packets is not contradicted by a peer. One that was found
  * at the start may be of a guess that we made before, when only one half was known; so may be what
@@ -309,9 +296,12 @@ static bool is_guess(const struct flow *f, const struct incoming *in)
  */
 static bool contradicts(struct engine *e, struct flow *f, const struct incoming *in)
 {
+	struct tuples t;
+
 	if (!(f->flags & F_KERNEL) || shows_same(f, in))
 		return false;
-	if (is_guess(f, in) && !half_closed(f, in->half)) {
+	flow_tuples(f, &t);
+	if (is_guess(in->tuples.end, t.end, in->half) && !half_closed(f, in->half)) {
 		tell_ours(e, f, in);
 		return true;
 	}
@@ -372,7 +362,6 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 {
 	struct half *half = &f->half[in->half];
 	struct tuples t;
-	bool further;
 
 	if (!table_name(&e->table, f, in->half, in->s->id, in->s->creatorid))
 		return R_NO_MEMORY;
@@ -384,7 +373,6 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	relay_replaced(e, half, false);
 	half->ifname = intern_theirs(e, in);
 	keep_actions(e, half, in);
-	further = half->state[0] > in->s->src.state || half->state[1] > in->s->dst.state;
 	if (half->state[0] <= in->s->src.state)
 		sides_take(e, f, in->half, 0, &in->s->src);
 	if (half->state[1] <= in->s->dst.state)
@@ -396,7 +384,8 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 	if (f->proto != PROTO_TCP || in->s->state_flags & PF_FLAG_SLOPPY)
 		half->flags |= H_SLOPPY;
 	half->timeout = in->s->timeout;
-	if (further) /* than it was told */
+	if (half->state[0] > in->s->src.state ||
+	    half->state[1] > in->s->dst.state) /* it was kept */
 		half->timeout = pf_timeout_of(f->proto, half->state[0], half->state[1],
 					      in->s->timeout);
 	if (in->kept != R_NONE && !keep_raw(f, in)) {

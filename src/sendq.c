@@ -156,17 +156,17 @@ void sendq_ack(struct engine *e, struct link *l, const struct half *h)
 	sendq_urgent(e);
 }
 
-void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
-{
-	ids_add(e, &l->requests, id, creatorid);
-	sendq_urgent(e);
-}
-
-/* The same, but not before what else is about to come. */
+/* Not before what else is about to come. */
 void sendq_request_later(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
 {
 	ids_add(e, &l->requests, id, creatorid);
 	engine_wake(&e->flush_at, e->now + l->config.flush_ms * NS_PER_MS);
+}
+
+void sendq_request(struct engine *e, struct link *l, uint64_t id, uint32_t creatorid)
+{
+	sendq_request_later(e, l, id, creatorid);
+	sendq_urgent(e);
 }
 
 /* The state has come without. */

@@ -378,7 +378,7 @@ void table_unname(struct table *t, struct flow *f, int half)
 	h->flags &= H_OUT;
 	actions_drop(&t->actions, h->actions);
 	h->actions = 0;
-	f->half[half].pf = 0;
+	h->pf = 0;
 }
 
 struct flow *half_flow(struct half *h)
