@@ -590,6 +590,21 @@ static void deleted_before_it_is_told(void)
 	end();
 }
 
+/* Of ESP nothing shows the kernel's own time: an entry that is about to run out is no sign of life.
+ */
+static void about_to_run_out(void)
+{
+	struct tuples t = tuples_v4(50, 10, 0);
+	struct flow_view v;
+
+	begin();
+	(void)node_plant(&n, &t, CT_TCP_NONE, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, 1);
+	node_run(&n, 600);
+	fake_tells(&pf, &n, &t, 100);
+	CHECK(node_flow(&n, &t, &v) && v.in_kernel && !v.live);
+	end();
+}
+
 /* Dumps of a large table take long, and come the more seldom for it. */
 static void dumps_that_take_long(void)
 {
@@ -647,6 +662,7 @@ int main(void)
 		{"flags are masked", flags_are_masked},
 		{"the peer closes", peer_closes},
 		{"deleted before it is told", deleted_before_it_is_told},
+		{"about to run out", about_to_run_out},
 		{"dumps that take long", dumps_that_take_long},
 	};
 
