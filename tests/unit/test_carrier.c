@@ -185,6 +185,17 @@ static void guess_is_given_up(void)
 	end();
 }
 
+/* After a start the peer tells the translation before the entry of the guess is read. */
+static void translated_before_the_dump(struct tuples *t)
+{
+	n.hold_dumps = true;
+	node_restart(&n);
+	(void)node_settle(&n);
+	tuples_snat(t, 2, 50001);
+	fake_tells(&pf, &n, t, 100);
+	n.hold_dumps = false;
+}
+
 /* The same, when the peer tells it before it was decided whose the entry is: never told as ours. */
 static void guess_is_not_told(void)
 {
@@ -199,12 +210,7 @@ static void guess_is_not_told(void)
 		begin();
 		(void)node_plant(&n, &plain, of[i].state,
 				 CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY, of[i].timeout);
-		n.hold_dumps = true;
-		node_restart(&n);
-		(void)node_settle(&n);
-		tuples_snat(&t, 2, 50001);
-		fake_tells(&pf, &n, &t, 100);
-		n.hold_dumps = false;
+		translated_before_the_dump(&t);
 		node_quiet(&n);
 		node_begin(&n);
 		node_run(&n, 1000);
@@ -224,12 +230,7 @@ static void guess_that_made_room(void)
 	begin();
 	(void)node_plant(&n, &plain, CT_TCP_ESTABLISHED, CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY,
 			 50);
-	n.hold_dumps = true;
-	node_restart(&n);
-	(void)node_settle(&n);
-	tuples_snat(&t, 2, 50001);
-	fake_tells(&pf, &n, &t, 100);
-	n.hold_dumps = false;
+	translated_before_the_dump(&t);
 	node_run(&n, 200);
 	s = fake_half(&pf, &t, PF_OUT, 101);
 	fake_upd_c(&pf, &n, &s);

@@ -43,6 +43,19 @@ static int told(enum pf_action action, uint64_t id, uint32_t creatorid, uint8_t 
 	return count;
 }
 
+/* A half as we have told it, in the words of the other one, which it did not make. */
+static struct pf_state as_told(const struct flow_view *v, const struct tuples *t, int h)
+{
+	struct pf_state s = fake_half(&other, t, h ? PF_OUT : PF_IN, v->half[h].id);
+
+	s.creatorid = v->half[h].creatorid;
+	s.rule = UINT32_MAX;
+	s.src.state = v->half[h].src;
+	s.dst.state = v->half[h].dst;
+	s.timeout = v->half[h].timeout;
+	return s;
+}
+
 /* An update of both halves that the OpenBSD has told as 100 and 101, in its words or another's. */
 static void says(struct fake *who, const struct tuples *t)
 {
@@ -51,6 +64,16 @@ static void says(struct fake *who, const struct tuples *t)
 
 		fake_upd_c(who, &n, &s);
 	}
+}
+
+/* The other one asks for all there is, and hears that we carry the flow. */
+static void is_asked_for_all(void)
+{
+	node_quiet(&n);
+	fake_id(&other, &n, ACT_UPD_REQ, 0, 0);
+	for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
+		node_run(&n, 5);
+	CHECK(node_said(&n, ACT_UPD_C) != 0);
 }
 
 /* One pf has a live flow of ours as we told it, the other one has it under names of its own, which
@@ -67,9 +90,7 @@ static void another_name_of_a_live_flow(void)
 	CHECK(node_flow(&n, &t, &v) && v.live);
 	fake_bus(&other, &n, BUS_START);
 	for (int h = 0; h < 2; h++) {
-		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
-		s.creatorid = OURS;
-		s.rule = UINT32_MAX;
+		s = as_told(&v, &t, h);
 		fake_state(&other, &n, ACT_UPD, &s);
 	}
 	fake_bus(&other, &n, BUS_END);
@@ -385,11 +406,7 @@ static void both_halves_are_contradicted(void)
 	CHECK(node_packet(&n, &t, false));
 	CHECK(node_flow(&n, &t, &v) && v.live);
 	for (int h = 0; h < 2; h++) {
-		s = fake_half(&other, &t, h ? PF_OUT : PF_IN, v.half[h].id);
-		s.creatorid = OURS;
-		s.src.state = v.half[h].src;
-		s.dst.state = v.half[h].dst;
-		s.timeout = v.half[h].timeout;
+		s = as_told(&v, &t, h);
 		fake_upd_c(&other, &n, &s);
 	}
 	node_run(&n, 100);
@@ -423,12 +440,7 @@ static void last_packet_was_long_ago(void)
 		fake_bus(&other, &n, BUS_END);
 		node_run(&n, full ? 10000 : 23000);
 		CHECK(node_flow(&n, &t, &v) && v.live);
-		s = fake_half(&other, &t, PF_IN, v.half[0].id);
-		s.creatorid = OURS;
-		s.rule = UINT32_MAX;
-		s.src.state = v.half[0].src;
-		s.dst.state = v.half[0].dst;
-		s.timeout = v.half[0].timeout;
+		s = as_told(&v, &t, 0);
 		if (full) /* as an older FreeBSD is refreshed; it shows when we look */
 			fake_state(&other, &n, ACT_UPD, &s);
 		else
@@ -461,16 +473,9 @@ static void told_by_both_at_once(void)
 		(void)node_packet(&n, &t, true); /* not looked at any more before the word */
 		node_run(&n, rests ? 25000 : 1000);
 		CHECK(node_flow(&n, &t, &v) && v.live);
-		node_quiet(&n);
-		fake_id(&other, &n, ACT_UPD_REQ, 0, 0);
-		for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
-			node_run(&n, 5);
-		CHECK(node_said(&n, ACT_UPD_C) != 0);
+		is_asked_for_all();
 		for (int h = 0; h < 2; h++) {
-			s = fake_half(&pf, &t, h ? PF_OUT : PF_IN, v.half[h].id);
-			s.src.state = v.half[h].src;
-			s.dst.state = v.half[h].dst;
-			s.timeout = v.half[h].timeout;
+			s = as_told(&v, &t, h);
 			fake_upd_c(&other, &n, &s);
 		}
 		CHECK(node_flow(&n, &t, &v) && v.live);
@@ -496,11 +501,7 @@ static void runs_out_after_another_word(void)
 	}
 	node_run(&n, 60000);
 	CHECK(node_flow(&n, &t, &v) && v.live);
-	node_quiet(&n);
-	fake_id(&other, &n, ACT_UPD_REQ, 0, 0);
-	for (int i = 0; i < 100 && !node_said(&n, ACT_UPD_C); i++)
-		node_run(&n, 5);
-	CHECK(node_said(&n, ACT_UPD_C) != 0);
+	is_asked_for_all();
 	says(&other, &t);
 	CHECK(node_flow(&n, &t, &v) && v.live);
 	while (node_flow(&n, &t, &v) && v.live)
@@ -531,12 +532,7 @@ static void refreshed_from_another_link(void)
 			node_run(&n, 5000);
 		}
 		CHECK(node_flow(&n, &t, &v) && v.live);
-		s = fake_half(&other, &t, PF_IN, v.half[0].id);
-		s.creatorid = OURS;
-		s.rule = UINT32_MAX;
-		s.src.state = v.half[0].src;
-		s.dst.state = v.half[0].dst;
-		s.timeout = v.half[0].timeout;
+		s = as_told(&v, &t, 0);
 		fake_state(&other, &n, ACT_UPD, &s);
 		CHECK(node_flow(&n, &t, &v) && v.live == !rests);
 		end();
