@@ -345,9 +345,9 @@ static bool may_not(enum counter c)
 	/* flows that begin and end on the one pf are told to the other */
 	if (check_both_kinds() && (c == C_INS_OUT || c == C_DEL_C_OUT))
 		return false;
-	/* two FreeBSDs do not let go of such a flow at the same time: the first is asked whether it
+	/* nor do two pf nodes let go of such a flow at the same time: the first is asked whether it
 	 * still has what the other has told just now */
-	if (sim.scenario->upgrade && c == C_UPD_REQ_OUT)
+	if (pfs > 1 && c == C_UPD_REQ_OUT)
 		return false;
 	return c != C_BULK_REQUEST_OUT || !pfs;
 }
