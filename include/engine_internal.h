@@ -490,6 +490,7 @@ bool relay_is_deleted_twice(struct engine *e, struct peer *p, struct half *half)
 void relay_refused(struct engine *e, const struct peer *p, struct half *half);
 bool relay_is_retold(const struct engine *e, struct peer *p, struct half *half, bool news);
 bool relay_is_answer(const struct engine *e, const struct half *half);
+bool relay_is_maker(const struct peer *p, uint32_t creatorid);
 void relay_rename(struct engine *e, const struct peer *p, const struct flow *f, int h);
 void relay_named(struct engine *e, struct half *half);
 void relay_renamed(struct engine *e, struct flow *f, int h);

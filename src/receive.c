@@ -252,7 +252,8 @@ static bool told_just_now(const struct engine *e, const struct peer *p, struct h
 {
 	const struct flow *f = half_flow(half);
 
-	return !(f->flags & F_LIVE) && f->place != p->place && !half_closed(f, half_index(half)) &&
+	return !(f->flags & F_LIVE) && f->place != p->place &&
+	       !relay_is_maker(p, half->creatorid) && !half_closed(f, half_index(half)) &&
 	       e->ds - f->heard < 2 * LAST_WORDS_DS;
 }
 

@@ -418,7 +418,8 @@ void relay_refused(struct engine *e, const struct peer *p, struct half *half)
 		sendq_answer(e, f, half_index(half), PEND_UPD, relay_segment(e, p));
 }
 
-static bool is_maker(const struct peer *p, uint32_t creatorid)
+/* A pf that goes by that name, or did: what it says of the end of its states is so. */
+bool relay_is_maker(const struct peer *p, uint32_t creatorid)
 {
 	for (size_t i = 0; p->pf && i < sizeof(p->hostid) / sizeof(p->hostid[0]); i++)
 		if (p->hostid[i] == creatorid)
@@ -433,12 +434,12 @@ static unsigned made_on(const struct engine *e, const struct peer *p, const stru
 	unsigned links = f->from && f->from != relay_segment(e, p) ? 1u << relay_link(f->from) : 0;
 	struct list *n;
 
-	if (creatorid == e->config.hostid || is_maker(p, creatorid))
+	if (creatorid == e->config.hostid || relay_is_maker(p, creatorid))
 		return 0;
 	list_for_each (n, &e->peers) {
 		const struct peer *other = container_of(n, struct peer, node);
 
-		if (is_maker(other, creatorid))
+		if (relay_is_maker(other, creatorid))
 			links |= 1u << other->link;
 	}
 	return links;

@@ -363,6 +363,16 @@ static void ended_and_told_anew(void)
 	fake_end(&pf, &n);
 	node_run(&n, 100);
 	CHECK_EQ(node_said(&n, ACT_UPD_REQ), 0);
+	t = tuples_v4(PROTO_UDP, 10, 4001); /* nor is who has made the state */
+	s = fake_half(&second, &t, PF_OUT, 300);
+	s.creatorid = PEERS;
+	fake_bus(&second, &n, BUS_START);
+	fake_state(&second, &n, ACT_UPD, &s);
+	fake_bus(&second, &n, BUS_END);
+	node_run(&n, 500);
+	fake_id(&pf, &n, ACT_DEL_C, 300, PEERS);
+	node_run(&n, 100);
+	CHECK_EQ(node_said(&n, ACT_UPD_REQ), 0);
 	end();
 }
 
