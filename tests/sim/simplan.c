@@ -309,7 +309,12 @@ static void finish(void)
 	sim.busy = false;
 	if (most < sim.kernel_established)
 		most = sim.kernel_established;
-	sim_run(sim.now + ((has(F) || has(O) ? 4 : 2) * most + 150) * S);
+	/*
+	 * A pf begins a timeout anew at each update, also of a bulk one. Who speaks after a silence,
+	 * because something has run out, is asked for all that it has: so what is over may outlast
+	 * some of these silences, which count as such only when they are ever longer.
+	 */
+	sim_run(sim.now + ((has(F) || has(O) ? 8 : 2) * most + 150) * S);
 	check_empty();
 	packets = sim.packets;
 	sim_run(sim.now + 100 * S);
