@@ -140,7 +140,8 @@ def bare_insert(lab, figures, n):
     return wall
 
 
-RATES = (1000000, 500000, 400000, 300000, 200000, 120000)      # states a second
+# states a second: the time that a resync takes is theirs, so they come in small steps where losses begin
+RATES = (1000000, 500000, 400000, 360000, 340000, 320000, 300000, 280000, 260000, 240000, 200000, 120000)
 
 
 def sender_with(lab, n, rate):
