@@ -310,9 +310,9 @@ static void finish(void)
 	if (most < sim.kernel_established)
 		most = sim.kernel_established;
 	/*
-	 * A pf begins a timeout anew at each update, also of a bulk one. Who speaks after a silence,
-	 * because something has run out, is asked for all that it has: so what is over may outlast
-	 * some of these silences, which count as such only when they are ever longer.
+	 * A pf begins a timeout anew at each update, also of a bulk one. Who speaks after a
+	 * silence, because something has run out, is asked for all that it has: so what is over may
+	 * outlast some of these silences, which count as such only when they are ever longer.
 	 */
 	sim_run(sim.now + ((has(F) || has(O) ? 8 : 2) * most + 150) * S);
 	check_empty();
