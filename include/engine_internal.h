@@ -326,13 +326,31 @@ void announce_upd_c(struct engine *e, struct flow *f, int half, struct msg_upd_c
 void announce_pair(struct engine *e, struct flow *f, struct pf_pair *p);
 bool announce_merge(struct flow *f, const struct pf_pair *p);
 
-/* import.c */
+/* import.c: a state that a peer tells */
+struct incoming {
+	struct link *link;
+	struct peer *peer;
+	const struct pf_state *s;
+	enum pf_layout layout;
+	struct tuples tuples; /* as far as this half shows them */
+	int half;
+	enum reason kept; /* R_NONE, or why Linux does not carry it */
+	bool ins;	  /* INS, not UPD */
+};
+
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
 			 enum pf_layout layout, bool ins);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
-void import_held(const struct peer *p, struct half *half);
-void import_dropped(const struct engine *e, const struct peer *p, struct half *half);
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
+bool import_shows_same(const struct flow *f, const struct incoming *in);
+bool import_in_bulk(const struct engine *e, const struct incoming *in);
+
+/* names.c */
+void names_refused(struct engine *e, uint64_t id, uint32_t creatorid);
+bool names_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
+void names_held(const struct peer *p, struct half *half);
+void names_dropped(const struct engine *e, const struct peer *p, struct half *half);
+void names_tell_ours(struct engine *e, struct flow *f, const struct incoming *in);
+bool names_take(struct engine *e, struct flow *f, const struct incoming *in);
 
 /* sides.c */
 enum reason sides_check(uint8_t timeouts, const struct pf_peer *src, const struct pf_peer *dst,

@@ -27,23 +27,10 @@ static enum reason check_state(const struct pf_state *s, enum pf_layout layout)
 
 enum {
 	SAME_MIDDLE_MAX = 32, /* connections that differ in their translation alone */
-	TOLD_OURS_DS = 600,   /* what was contradicted twice in this time is not again */
-	SAME_WORD_DS = 10,
-};
-
-struct incoming {
-	struct link *link;
-	struct peer *peer;
-	const struct pf_state *s;
-	enum pf_layout layout;
-	struct tuples tuples; /* as far as this half shows them */
-	int half;
-	enum reason kept; /* R_NONE, or why Linux does not carry it */
-	bool ins;	  /* INS, not UPD */
 };
 
 /* What this half shows of its side of the flow is what the flow has. */
-static bool shows_same(const struct flow *f, const struct incoming *in)
+bool import_shows_same(const struct flow *f, const struct incoming *in)
 {
 	struct tuples t;
 
@@ -114,14 +101,14 @@ static struct flow *find_flow(struct engine *e, const struct incoming *in, bool 
 		}
 		if (!joins(f, in))
 			continue;
-		if (shows_same(f, in) && f->half[in->half].flags & H_PRESENT)
+		if (import_shows_same(f, in) && f->half[in->half].flags & H_PRESENT)
 			return f;
 		if (!first)
 			first = f;
 		if (is_mate(f, in))
 			mate = f;
 		if (!(f->half[in->half].flags & H_PRESENT) &&
-		    (!lacking || (shows_same(f, in) && !shows_same(lacking, in))))
+		    (!lacking || (import_shows_same(f, in) && !import_shows_same(lacking, in))))
 			lacking = f;
 	}
 	if (mate)
@@ -130,7 +117,7 @@ static struct flow *find_flow(struct engine *e, const struct incoming *in, bool 
 		return lacking;
 	/* another connection of the same middle, unless the creator itself has made the half anew,
 	 * or the half is one that we made up for a peer's flow */
-	if (shows_same(first, in) || first->half[in->half].creatorid == in->s->creatorid ||
+	if (import_shows_same(first, in) || first->half[in->half].creatorid == in->s->creatorid ||
 	    ((first->flags & F_REMOTE || !(first->flags & F_LIVE)) &&
 	     first->half[in->half].creatorid == e->config.hostid))
 		return first;
@@ -186,107 +173,10 @@ static bool made_by_pf(const struct pf_state *s)
 	return s->rule != UINT32_MAX;
 }
 
-/*
- * What a peer tells is refused, and it hears what we have: twice, for the first word may not change
- * its mind, and then not again while it goes on, or two that hold on to their names, each to that
- * of another pf, would talk for ever. Who is asked by several tells the same several times.
- */
-static void tell_ours(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	uint64_t id = in->s->id;
-	uint32_t creatorid = in->s->creatorid;
-	struct half *half = &f->half[in->half];
-
-	if (import_refused_lately(e, id, creatorid, SAME_WORD_DS))
-		return;
-	if (import_refused_lately(e, id, creatorid, in->peer->pf ? REFUSED_DS : TOLD_OURS_DS)) {
-		if (half->flags & H_CONTESTED)
-			return;
-		half->flags |= H_CONTESTED;
-	}
-	sendq_pend(e, f, in->half, PEND_UPD); /* INS would say that we carry it */
-}
-
-/* A pf holds the half under the name that it tells. */
-void import_held(const struct peer *p, struct half *half)
-{
-	if (p->pf)
-		half->pf = p->place;
-}
-
-/* The half was deleted by its name, and the pf that held it under that has heard it, too. */
-void import_dropped(const struct engine *e, const struct peer *p, struct half *half)
-{
-	const struct peer *holder = e->place[half->pf];
-
-	if (holder && holder->link == p->link && holder->version == p->version)
-		half->pf = 0;
-}
-
 /* Part of a bulk update, ours or another's. */
-static bool in_bulk(const struct engine *e, const struct incoming *in)
+bool import_in_bulk(const struct engine *e, const struct incoming *in)
 {
 	return e->now < in->peer->answers_until;
-}
-
-/*
- * Two peers have the half under different names, and a pf takes no other one. Whoever carries the
- * flow has such a pf take the name that another one has; who does not carry it, and hears of a
- * name that the carrier has not given in a bulk update, waits for that.
- */
-static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	uint8_t holder = f->half[in->half].pf, carrier = f->half[in->half].carrier;
-
-	if (in->ins || holder == in->peer->place || half_closed(f, in->half))
-		return false;
-	if (!(f->flags & F_LIVE))
-		return in_bulk(e, in) && carrier && carrier != in->peer->place;
-	if (!holder)
-		return false;
-	sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,
-		     in->s->creatorid);
-	sendq_answer(e, f, in->half, PEND_INS, relay_segment(e, in->peer));
-	return true;
-}
-
-/*
- * A second name for a half that has one. A pf never takes another name for a state that it holds,
- * whoever made it: two Linux nodes that each heard the other's name last would change them for
- * ever. Else that of the other half's creator wins: it has the flow, and the other name was made up
- * for a half that it had not told yet. Else the lower name wins, the higher one if it insists.
- */
-static bool take_name(struct engine *e, struct flow *f, const struct incoming *in)
-{
-	struct half *half = &f->half[in->half], *other = &f->half[!in->half];
-	bool lower = in->s->creatorid != half->creatorid ? in->s->creatorid < half->creatorid
-							 : in->s->id != half->id;
-	bool told = half->flags & H_TOLD;
-
-	if (other->flags & H_PRESENT && other->creatorid == in->s->creatorid &&
-	    half->creatorid != in->s->creatorid)
-		lower = true;
-	if (!shows_same(f, in)) /* of another translation, which was not contradicted */
-		lower = true;
-	if (in->peer->pf && (!half->pf || half->pf == in->peer->place))
-		lower = true;
-	if (!in->peer->pf && half->pf) {
-		tell_ours(e, f, in);
-		return false;
-	}
-	if (keeps_name(e, f, in))
-		return false;
-	if (!lower && half->flags & H_TOLD && !(half->flags & H_CONTESTED)) {
-		half->flags |= H_CONTESTED;
-		if (f->flags & F_LIVE || half->creatorid == e->config.hostid)
-			sendq_pend(e, f, in->half, PEND_UPD); /* INS would say more */
-		return false;
-	}
-	sendq_drop_half(e, f, in->half);
-	relay_rename(e, in->peer, f, in->half);
-	table_unname(&e->table, f, in->half);
-	half->flags |= told ? H_TOLD : 0;
-	return true;
 }
 
 /*
@@ -298,11 +188,11 @@ static bool contradicts(struct engine *e, struct flow *f, const struct incoming 
 {
 	struct tuples t;
 
-	if (!(f->flags & F_KERNEL) || shows_same(f, in))
+	if (!(f->flags & F_KERNEL) || import_shows_same(f, in))
 		return false;
 	flow_tuples(f, &t);
 	if (is_guess(in->tuples.end, t.end, in->half) && !half_closed(f, in->half)) {
-		tell_ours(e, f, in);
+		names_tell_ours(e, f, in);
 		return true;
 	}
 	if (f->flags & F_REMOTE)
@@ -367,7 +257,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		return R_NO_MEMORY;
 	half->flags |= H_TOLD;
 	sendq_unrequest(in->link, in->s->id, in->s->creatorid);
-	import_held(in->peer, half);
+	names_held(in->peer, half);
 	relay_named(e, half);
 	relay_heard(e, in->peer, f, in->half, true);
 	relay_replaced(e, half, false);
@@ -393,7 +283,7 @@ static enum reason attach(struct engine *e, struct flow *f, const struct incomin
 		return R_NO_MEMORY;
 	}
 	take_expiry(e, f, in->s);
-	if (!shows_same(f, in)) {
+	if (!import_shows_same(f, in)) {
 		/* another translation than was taken for granted: the kernel entry is made anew */
 		commit_delete(e, f);
 		flow_tuples(f, &t);
@@ -487,7 +377,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 		return R_STALE;
 	stale = sides_merge(e, f, in->half, &in->s->src, &in->s->dst, in->s->timeout, &news);
 	half->flags |= H_TOLD;
-	import_held(in->peer, half);
+	names_held(in->peer, half);
 	relay_heard(e, in->peer, f, in->half, false);
 	if (in->kept != R_NONE && !(half->flags & H_RAW) && !(f->flags & F_LIVE)) {
 		if (!keep_raw(f, in)) /* it was none of these before */
@@ -505,7 +395,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	} else if (stale) {
 		receive_correct(e, in->peer, f, in->half);
 		return R_STALE;
-	} else if (in_bulk(e, in)) {
+	} else if (import_in_bulk(e, in)) {
 		relay_bulk(e, in->peer, f, in->half, news);
 		return R_NONE;
 	} else if (!news && !(f->flags & F_LIVE) &&
@@ -551,7 +441,7 @@ static enum reason take_new(struct engine *e, const struct incoming *in, struct 
 		if (contradicts(e, f, in) || (in->kept != R_NONE && f->flags & F_LIVE))
 			return R_KEY_CLASH;
 		renamed = f->half[in->half].flags & H_PRESENT;
-		if (renamed && !take_name(e, f, in))
+		if (renamed && !names_take(e, f, in))
 			return R_OTHER_NAME;
 		claimed = f->flags & F_UNDECIDED;
 		if (claimed) /* before attach(): of a live flow a peer's numbers are not kept */
@@ -619,7 +509,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	half = table_find_half(&e->table, in->s->id, in->s->creatorid);
 	if (half) {
 		f = half_flow(half);
-		if (half_index(half) != in->half || !shows_same(f, in)) {
+		if (half_index(half) != in->half || !import_shows_same(f, in)) {
 			if (f->flags & F_LIVE)
 				return R_KEY_CLASH;
 			drop_half(e, in->peer, f, half_index(half));
@@ -629,7 +519,8 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	if (half) {
 		r = update_known(e, f, in);
 	} else {
-		if (!in->ins && in_bulk(e, in) && relay_has_ended(e, in->s->id, in->s->creatorid))
+		if (!in->ins && import_in_bulk(e, in) &&
+		    relay_has_ended(e, in->s->id, in->s->creatorid))
 			return R_ENDED;
 		if (!peer_rate_ok(e, in->peer))
 			return R_MAX_RATE;
@@ -641,29 +532,11 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		f->half[in->half].flags |= H_ACK;
 	/* a bulk update tells what there is, not that it lives: a timeout that is written because
 	 * of it would hide the packets that have passed here since the last look */
-	if (in->ins || !half || !(f->flags & F_KERNEL) || !in_bulk(e, in) ||
+	if (in->ins || !half || !(f->flags & F_KERNEL) || !import_in_bulk(e, in) ||
 	    f->half[in->half].flags & H_ACK || runs_out(e, f))
 		commit_want(e, f);
 	refresh_arm(e, f);
 	return r != R_NONE ? r : (enum reason)f->kept;
-}
-
-/* Where a refused name is remembered; another of the same slot is forgotten for it. */
-static struct refused *refused_slot(struct engine *e, uint64_t id, uint32_t creatorid)
-{
-	return &e->refused[name_slot(id, creatorid, REFUSED_MAX)];
-}
-
-/*
- * The state was refused in this time: asking for it again at each of its updates would never end
- * (an UPD_C each second, answered by UPD_REQ, answered by UPD). But it is asked for again: what was
- * refused may be the name that a pf holds on to, or the carrier insists on.
- */
-bool import_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds)
-{
-	const struct refused *r = refused_slot(e, id, creatorid);
-
-	return r->id == id && r->creatorid == creatorid && e->ds - r->ds < ds;
 }
 
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
@@ -676,7 +549,6 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 	p->pf |= made_by_pf(s);
 	r = take_state(e, &in);
 	if (r != R_NONE && r != R_STALE && r != R_ENDED && !xlat_is_kept(r))
-		*refused_slot(e, s->id, s->creatorid) =
-			(struct refused){.id = s->id, .creatorid = s->creatorid, .ds = e->ds};
+		names_refused(e, s->id, s->creatorid);
 	return r;
 }

@@ -114,12 +114,12 @@ static enum reason take_upd_c(struct engine *e, struct link *l, struct peer *p,
 	if (!m->id || !m->creatorid)
 		return R_CREATOR_ZERO;
 	if (!half) {
-		if (!import_refused_lately(e, m->id, m->creatorid, REFUSED_DS))
+		if (!names_refused_lately(e, m->id, m->creatorid, REFUSED_DS))
 			sendq_request(e, l, m->id, m->creatorid);
 		return probe_is_echo(m) ? R_NONE : R_UNKNOWN_ID;
 	}
 	f = half_flow(half);
-	import_held(p, half);
+	names_held(p, half);
 	peer_word(e, p, f, half_index(half));
 	if (defer_holds(e, f))
 		defer_known(e, f);
@@ -264,7 +264,7 @@ static enum reason take_delete(struct engine *e, struct peer *p, uint64_t id, ui
 	relay_note_deleted(e, id, creatorid);
 	if (!half)
 		return R_UNKNOWN_DELETE;
-	import_dropped(e, p, half);
+	names_dropped(e, p, half);
 	if (relay_is_deleted_twice(e, p, half))
 		return R_RELAY_COPY;
 	if (carried_elsewhere(e, p, half)) {

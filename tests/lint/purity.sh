@@ -12,7 +12,7 @@ complain() { echo "$*" >&2; bad=1; }
 row0="bytes counters hash list reason text"
 row1="builder dialect flow frame headers layout outgoing packet pfstate show show_json show_text timeouts"
 row2="actions ctstate xlat"
-row3="announce bulk carry commit defer engine engine_internal import local merge peer probe receive refresh relay sendq sides table view wheel"
+row3="announce bulk carry commit defer engine engine_internal import local merge names peer probe receive refresh relay sendq sides table view wheel"
 row4="settings settings_hint settings_keyword settings_print settings_use control control_doctor control_filter
 	control_health control_metrics control_view ctl_text health"
 row5="caps ctlsock ctnl ctnl_build ctnl_msg host log loop natchain netif nfqueue nft notify queuerule routes sync_socket sysctl tap"
