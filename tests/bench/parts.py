@@ -230,12 +230,12 @@ def commit(lab, figures, n, mode="notrack"):
 
 
 def quiet(lab, figures, pair, n, live, seconds):
-    """n idle flows and some with a little traffic, for a while: long enough that looks at young flows, which come at
-    ever longer intervals, do not count for more than they are."""
-    sent = lambda: sum(pair.daemon[fw].counters()["packets-out"] for fw in FIREWALLS)
+    """n idle flows and some with a little traffic, for a while: as long as it is between two dumps of a large table, which
+    are most of what it costs."""
+    last = [-100]
 
-    def still(last=[sent()]):
-        before, last[0] = last[0], sent()
+    def still():
+        before, last[0] = last[0], sum(pair.daemon[fw].counters()["packets-out"] for fw in FIREWALLS)
         return last[0] - before < 100
 
     lib.wait_for(still, 60 + 4 * n / PACE, "the nodes still tell each other their states", 2)   # both do, after a start
