@@ -561,7 +561,6 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 {
 	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k) && !local_before_gap(e, k);
 
-	refresh_dumped(e, f, k);
 	local_update(e, f, k, pushed && !(f->flags & F_LIVE));
 }
 
