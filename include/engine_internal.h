@@ -348,6 +348,7 @@ bool import_in_bulk(const struct engine *e, const struct incoming *in);
 void names_refused(struct engine *e, uint64_t id, uint32_t creatorid);
 bool names_refused_lately(struct engine *e, uint64_t id, uint32_t creatorid, uint32_t ds);
 void names_held(const struct peer *p, struct half *half);
+void names_asked(const struct peer *p, struct half *half);
 void names_dropped(const struct engine *e, const struct peer *p, struct half *half);
 void names_tell_ours(struct engine *e, struct flow *f, const struct incoming *in);
 bool names_take(struct engine *e, struct flow *f, const struct incoming *in);

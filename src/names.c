@@ -53,6 +53,13 @@ void names_dropped(const struct engine *e, const struct peer *p, struct half *ha
 		half->pf = 0;
 }
 
+/* A pf asks for a state that it lacks: it had it, and has lost it since. */
+void names_asked(const struct peer *p, struct half *half)
+{
+	if (half->pf == p->place)
+		half->pf = 0;
+}
+
 /*
  * What a peer tells is refused, and it hears what we have: twice, for the first word may not change
  * its mind, and then not again while it goes on, or two that hold on to their names, each to that

@@ -175,6 +175,7 @@ static enum reason take_request(struct engine *e, struct link *l, const struct p
 	half = table_find_half(&e->table, m->id, m->creatorid);
 	if (!half)
 		return R_UNKNOWN_REQUEST;
+	names_asked(p, half);
 	/* twenty times as long as the request: what lives here must not wait behind it */
 	if (too_often(e, e->asked, m->id, m->creatorid) ||
 	    !engine_bucket(&l->states, e->now, NS_PER_S / ANSWER_RATE, ANSWER_BURST))

@@ -278,6 +278,24 @@ static void a_name_that_a_pf_holds(void)
 	end();
 }
 
+/* It has lost the state, and asks for it: then another node's name is as good. */
+static void a_name_that_a_pf_has_lost(void)
+{
+	struct tuples own = tuples_v4(PROTO_UDP, 11, 2), t = tuples_v4(PROTO_UDP, 10, 1);
+	struct fake linux_node;
+
+	for (int lost = 0; lost < 2; lost++) {
+		begin();
+		fake_init(&linux_node, DIALECT_OPENBSD, 4, 0x100);
+		tell(&b, &own, PF_IN, 1); /* with a rule: no Linux does that */
+		tell_again(&b, &t, ACT_UPD, 10, 0x300);
+		fake_id(lost ? &b : &linux_node, &n, ACT_UPD_REQ, 10, 0x300);
+		tell_again(&linux_node, &t, ACT_UPD, 20, 0x100);
+		CHECK_EQ(named_by(&t, 0), lost ? 0x100 : 0x300);
+		end();
+	}
+}
+
 /* Each of two creators has told one half: both are kept, and both have to end. */
 static void a_half_of_each(void)
 {
@@ -454,6 +472,7 @@ int main(void)
 		{"translations contradict", translations_contradict},
 		{"two creators", two_creators},
 		{"a name that a pf holds", a_name_that_a_pf_holds},
+		{"a name that a pf has lost", a_name_that_a_pf_has_lost},
 		{"our name is lower", our_name_is_lower},
 		{"a half of each", a_half_of_each},
 		{"a local flow of the same key", a_local_flow_of_the_same_key},
