@@ -555,12 +555,21 @@ void engine_on_event(struct engine *e, enum kernel_event event, const struct ker
 
 /*
  * A known flow in a dump. An expiry that moved is traffic without an event: of a peer's
- * flow it says that it passes here.
+ * flow it says that it passes here. What an entry shows of which nothing was known may be of long
+ * ago, when the flow was carried here before the start: who carries it now shows when we look.
  */
 static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *k)
 {
-	bool pushed = f->flags & F_KERNEL && local_touched(e, f, k) && !local_before_gap(e, k);
+	bool known = f->flags & F_KERNEL;
+	bool pushed = (known ? local_touched(e, f, k) : !e->undecided && local_lately(e, k)) &&
+		      !local_before_gap(e, k);
 
+	if (!known && !f->kept) {
+		if (k->status & CT_STATUS_ASSURED)
+			f->flags |= F_ASSURED;
+		f->flags |= F_PROBE;
+		f->checked = e->ds;
+	}
 	local_update(e, f, k, pushed && !(f->flags & F_LIVE));
 }
 

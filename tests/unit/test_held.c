@@ -323,6 +323,35 @@ static void restart(void)
 	end();
 }
 
+/* An entry whose traffic passed here once, before the start, and elsewhere since: a peer tells the
+ * flow before the first dump shows it. Whether its packets pass here shows when we look. */
+static void restart_after_its_traffic_left(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	const uint32_t status = CT_STATUS_CONFIRMED | CT_STATUS_SEEN_REPLY | CT_STATUS_ASSURED;
+
+	for (int passes = 0; passes < 2; passes++) {
+		struct flow_view v;
+
+		begin();
+		n.hold_dumps = true;
+		node_restart(&n);
+		(void)node_plant(&n, &t, CT_TCP_ESTABLISHED, status, 40);
+		(void)node_settle(&n);
+		fake_bulk(&pf, &n, &t, 10);
+		n.hold_dumps = false;
+		node_begin(&n);
+		if (passes)
+			CHECK(node_packet(&n, &t, true));
+		node_run(&n, 5000);
+		CHECK(node_flow(&n, &t, &v) && v.live == passes);
+		CHECK_EQ(node_counter(&n, C_TAKEN_OVER), passes);
+		node_run(&n, 60000);
+		CHECK_EQ(node_said(&n, ACT_DEL_C), passes ? 2 : 0); /* strict ones are replaced */
+		end();
+	}
+}
+
 /* SIGHUP with another commit. */
 static void reload(void)
 {
@@ -392,6 +421,7 @@ int main(void)
 		{"what the kernel refuses", refused_at_takeover},
 		{"acknowledged while waiting", acknowledged_while_waiting},
 		{"restart", restart},
+		{"restart after its traffic left", restart_after_its_traffic_left},
 		{"reload", reload},
 		{"traffic without the command", traffic_without_the_command},
 		{"told on request", told_on_request},
