@@ -450,6 +450,7 @@ void carry_move(struct engine *e, struct flow *f, int half);
 void refresh_arm(struct engine *e, struct flow *f);
 void refresh_run(struct engine *e);
 bool refresh_lives(struct engine *e, struct flow *f);
+void refresh_dumped(struct engine *e, struct flow *f, const struct kernel_entry *k);
 bool refresh_claims(struct engine *e, struct flow *f);
 bool refresh_after_gap(struct engine *e, struct flow *f);
 bool refresh_last_word(struct engine *e, struct flow *f);

@@ -570,6 +570,7 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 	}
+	refresh_dumped(e, f, k);
 	local_update(e, f, k, pushed && !(f->flags & F_LIVE));
 }
 

@@ -199,6 +199,23 @@ static void probed(struct engine *e, struct flow *f, const struct kernel_op *op)
 	refresh_arm(e, f);
 }
 
+/*
+ * A dump shows the entry before it is taken over: it is as good as a look that finds no traffic,
+ * and one that would find some comes at once unless the flow was told lately.
+ */
+void refresh_dumped(struct engine *e, struct flow *f, const struct kernel_entry *k)
+{
+	bool fixed = k->status & CT_STATUS_FIXED_TIMEOUT;
+
+	if (!(f->flags & F_KERNEL) || f->flags & (F_PROBE | F_UNDECIDED) || f->kept || f->again ||
+	    fixed || !k->has_timeout || deleted(f))
+		return;
+	if (!local_touched(e, f, k))
+		f->checked = e->ds;
+	else if (f->flags & F_LIVE)
+		f->checked = e->ds - STEP_MAX;
+}
+
 static void probe(struct engine *e, struct flow **flow, size_t n)
 {
 	struct kernel_op op[ENGINE_BATCH];

@@ -610,7 +610,7 @@ static void dumps_that_take_long(void)
 {
 	static const struct {
 		uint64_t takes_ms, pause_s;
-	} of[] = {{100, 120}, {1000, 200}, {10000, 600}};
+	} of[] = {{100, 120}, {1000, 200}, {10000, 540}};
 
 	begin();
 	for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {

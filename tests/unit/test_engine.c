@@ -647,6 +647,32 @@ static void link_returns(void)
 	end();
 }
 
+/* A dump shows what a look would: an idle flow is not looked at between them, and a packet is told
+ * after the next one, which comes before the look would have. */
+static void dump_for_looks(void)
+{
+	struct tuples t = tuples_v4(PROTO_TCP, 10, 1);
+	uint64_t looks;
+	size_t dumps;
+
+	begin();
+	node_open(&n, &t);
+	node_run(&n, 1200000);
+	looks = node_counter(&n, C_PROBES);
+	dumps = n.dumps;
+	node_quiet(&n);
+	node_run(&n, 1200000);
+	CHECK(n.dumps > dumps);
+	CHECK_EQ(node_counter(&n, C_PROBES), looks);
+	CHECK_EQ(n.sents, 0);
+	dumps = n.dumps;
+	(void)node_packet(&n, &t, false);
+	node_run(&n, 130000);
+	CHECK_EQ(n.dumps, dumps + 1);
+	CHECK_EQ(node_said(&n, ACT_UPD), 2);
+	end();
+}
+
 /* A state that cannot be carried does not hold up what another creator tells of the same ends. */
 static void kept_beside(void)
 {
@@ -698,6 +724,7 @@ int main(void)
 		{"age and counters", age_and_counters},
 		{"kept beside carried", kept_beside},
 		{"the link returns", link_returns},
+		{"a dump is as good as a look", dump_for_looks},
 		{"reset", reset},
 		{"killed", killed},
 		{"collapse", collapse},
