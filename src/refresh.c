@@ -61,7 +61,7 @@ static uint32_t step_at(uint32_t age)
  */
 static uint32_t due_at(const struct engine *e, const struct flow *f)
 {
-	uint32_t whole = timeout_ds(e, f), step, due, pause;
+	uint32_t whole = timeout_ds(e, f), step, due, pause, next;
 	/* what lives here is looked at in time, whoever else claims it */
 	bool theirs = !(f->flags & F_LIVE) && (int32_t)(f->heard - f->told) > 0;
 	uint32_t base = theirs ? f->heard : f->told;
@@ -82,12 +82,13 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 	else if (!(f->flags & F_LIVE)) /* an event tells of the first reply that crosses here */
 		step = STEP_MAX;
 	due = base + (step < whole / 2 ? step : whole / 2);
-	if ((int32_t)(f->checked - due) < 0)
+	if ((int32_t)(f->checked - due) < 0 && (f->flags & F_LIVE || returns_unseen(f)))
 		return due;
 	if (f->flags & F_LIVE) /* looked at, and idle */
 		step = step_at(IDLE_TIMES * (f->checked - f->created));
 	pause = step < whole / 8 ? step : whole / 8;
-	return f->checked + (pause < 10 ? 10 : pause);
+	next = f->checked + (pause < 10 ? 10 : pause);
+	return (int32_t)(next - due) > 0 ? next : due;
 }
 
 void refresh_arm(struct engine *e, struct flow *f)

@@ -671,6 +671,13 @@ static void dump_for_looks(void)
 	CHECK_EQ(n.dumps, dumps + 1);
 	CHECK_EQ(node_said(&n, ACT_UPD), 2);
 	end();
+	begin(); /* nor one of a peer */
+	fake_tells(&pf, &n, &t, 10);
+	looks = node_counter(&n, C_PROBES);
+	node_run(&n, 2400000);
+	CHECK(node_entry(&n, &t) != NULL);
+	CHECK_EQ(node_counter(&n, C_PROBES), looks);
+	end();
 }
 
 /* A state that cannot be carried does not hold up what another creator tells of the same ends. */
