@@ -338,6 +338,9 @@ struct incoming {
 	bool ins;	  /* INS, not UPD */
 };
 
+/* These come next: EXPECTED_MAX of them at most. */
+void import_expect(struct engine *e, const struct peer *p, const struct pf_state *s, size_t n,
+		   enum pf_layout layout, bool ins);
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
 			 enum pf_layout layout, bool ins);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);

@@ -125,9 +125,9 @@ struct slab {
 	struct hnode *free;
 };
 
-enum { HASHED_MAX = 2 + 2 * 18 };
+enum { HASHED_MAX = 2 + 2 * 18, HASHES = 8 };
 
-/* What was hashed last, and its hash. */
+/* What was hashed lately, and its hash. */
 struct hashed {
 	uint8_t bytes[HASHED_MAX];
 	size_t len;
@@ -136,7 +136,7 @@ struct hashed {
 
 struct table {
 	uint8_t key[16];
-	struct hashed name_hashed, middle_hashed;
+	struct hashed name_hashed[HASHES], middle_hashed[HASHES];
 	struct index middle, name;
 	struct actions actions; /* of the halves */
 	struct slab slab[2];	/* IPv4, IPv6 */
@@ -168,6 +168,20 @@ bool table_is(const struct flow *f, const struct tuples *tuples);
 bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid);
 void table_unname(struct table *t, struct flow *f, int half);
 struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid);
+
+/*
+ * What is about to be looked for: the memory that this takes is fetched for all of it at once, for
+ * in a large table each bucket and each record is waited for. First all are named, by
+ * table_expect_half() and table_expect_middle(), EXPECTED_MAX of each at most, then table_fetch().
+ */
+enum { EXPECTED_MAX = 8 };
+struct expected {
+	struct hnode **bucket[2 * EXPECTED_MAX];
+	size_t count;
+};
+void table_expect_half(struct table *t, struct expected *x, uint64_t id, uint32_t creatorid);
+void table_expect_middle(struct table *t, struct expected *x, const struct tuples *tuples);
+void table_fetch(const struct expected *x);
 
 struct flow *half_flow(struct half *h);
 static inline int half_index(const struct half *h)

@@ -539,6 +539,25 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	return r != R_NONE ? r : (enum reason)f->kept;
 }
 
+void import_expect(struct engine *e, const struct peer *p, const struct pf_state *s, size_t n,
+		   enum pf_layout layout, bool ins)
+{
+	/* else their names are known, mostly */
+	bool fresh = ins || e->now < p->answers_until;
+	struct expected x = {0};
+	struct tuples t;
+
+	for (size_t i = 0; i < n; i++) {
+		/* both names of a flow are in one bucket, and it has one middle */
+		if (i && s[i].id >> 1 == s[i - 1].id >> 1 && s[i].creatorid == s[i - 1].creatorid)
+			continue;
+		table_expect_half(&e->table, &x, s[i].id, s[i].creatorid);
+		if (fresh && xlat_half(&s[i], layout, &t) == R_NONE)
+			table_expect_middle(&e->table, &x, &t);
+	}
+	table_fetch(&x);
+}
+
 enum reason import_state(struct engine *e, struct peer *p, const struct pf_state *s,
 			 enum pf_layout layout, bool ins)
 {

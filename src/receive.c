@@ -364,40 +364,51 @@ static void clean_side(struct pf_peer *p)
 	p->scrub_flag = p->scrub_flag != 0;
 }
 
+static void take_one(struct engine *e, struct link *l, struct peer *p, const struct section *s,
+		     struct pf_state *state)
+{
+	bool ins = s->action == ACT_INS;
+
+	p->messages++;
+	clean_side(&state->src);
+	clean_side(&state->dst);
+	if (s->action == ACT_DEL) {
+		engine_count(e, C_DEL_IN);
+		refuse(e, p, take_delete(e, p, state->id, state->creatorid), state);
+		return;
+	}
+	/* a FreeBSD that began anew withholds its request until it is asked itself; the
+	 * name of another peer, told on, shows nothing of that */
+	if (ins && state->creatorid && state->creatorid != e->config.hostid) {
+		bool elsewhere = peer_known(e, state->creatorid);
+
+		if (peer_hostid(e, p, state->creatorid) && !elsewhere)
+			bulk_ask(e, l, false);
+	}
+	engine_count(e, ins ? C_INS_IN : C_UPD_IN);
+	peer_icmp(e, p, state, s->layout);
+	if (s->action == ACT_UPD && probe_state(e, p, state))
+		return;
+	refuse(e, p, import_state(e, p, state, s->layout, ins), state);
+}
+
 static void take_states(struct engine *e, struct link *l, struct peer *p, struct section *s)
 {
-	struct pf_state state;
+	struct pf_state state[EXPECTED_MAX];
+	size_t n;
 
 	peer_dialect(e, p, s->layout);
 	if (s->layout == LAYOUT_1301)
 		p->dense |= s->count >= OLD_DENSITY;
 	if (s->action == ACT_UPD)
 		bulk_on_states(e, l, p);
-	while (section_next_state(s, &state)) {
-		bool ins = s->action == ACT_INS;
-
-		p->messages++;
-		clean_side(&state.src);
-		clean_side(&state.dst);
-		if (s->action == ACT_DEL) {
-			engine_count(e, C_DEL_IN);
-			refuse(e, p, take_delete(e, p, state.id, state.creatorid), &state);
-			continue;
-		}
-		/* a FreeBSD that began anew withholds its request until it is asked itself; the
-		 * name of another peer, told on, shows nothing of that */
-		if (ins && state.creatorid && state.creatorid != e->config.hostid) {
-			bool elsewhere = peer_known(e, state.creatorid);
-
-			if (peer_hostid(e, p, state.creatorid) && !elsewhere)
-				bulk_ask(e, l, false);
-		}
-		engine_count(e, ins ? C_INS_IN : C_UPD_IN);
-		peer_icmp(e, p, &state, s->layout);
-		if (s->action == ACT_UPD && probe_state(e, p, &state))
-			continue;
-		refuse(e, p, import_state(e, p, &state, s->layout, ins), &state);
-	}
+	do {
+		for (n = 0; n < EXPECTED_MAX && section_next_state(s, &state[n]);)
+			n++;
+		import_expect(e, p, state, n, s->layout, s->action == ACT_INS);
+		for (size_t i = 0; i < n; i++)
+			take_one(e, l, p, s, &state[i]);
+	} while (n == EXPECTED_MAX);
 }
 
 static void take_ids(struct engine *e, struct link *l, struct peer *p, struct section *s)

@@ -15,9 +15,15 @@ enum {
 
 /* ---- hashes ---------------------------------------------------------------------------- */
 
-/* One name, or middle, is mostly hashed several times in a row. */
-static uint32_t hash_once(struct table *t, struct hashed *last, const void *bytes, size_t len)
+/*
+ * One name, or middle, is mostly hashed several times in a row, and a few of them by turns; mix is
+ * where they differ.
+ */
+static uint32_t hash_once(struct table *t, struct hashed *lately, unsigned mix, const void *bytes,
+			  size_t len)
 {
+	struct hashed *last = &lately[mix & (HASHES - 1)];
+
 	if (len != last->len || memcmp(bytes, last->bytes, len) != 0) {
 		memcpy(last->bytes, bytes, len);
 		last->len = len;
@@ -32,7 +38,7 @@ static uint32_t hash_once(struct table *t, struct hashed *last, const void *byte
  */
 static uint32_t name_hash(struct table *t, uint64_t id, uint32_t creatorid)
 {
-	return hash_once(t, &t->name_hashed, (uint64_t[]){id >> 1, creatorid},
+	return hash_once(t, t->name_hashed, (unsigned)(id >> 1), (uint64_t[]){id >> 1, creatorid},
 			 2 * sizeof(uint64_t));
 }
 
@@ -71,13 +77,23 @@ static struct hnode **index_slot(const struct index *x, uint32_t hash)
 	return &x->bucket[hash & (x->size - 1)];
 }
 
+/* The old buckets that come next but one, and the chains of those that come next. */
+static void index_move_ahead(const struct index *x)
+{
+	for (size_t i = x->moved; i < x->moved + MOVE && i + 2 * MOVE < x->old_size; i++) {
+		__builtin_prefetch(x->old[i + 2 * MOVE], 1);
+		for (struct hnode *n = x->old[i + MOVE]; n; n = n->next)
+			__builtin_prefetch(n->next, 1);
+	}
+}
+
 static void index_move(struct table *t, struct index *x)
 {
+	if (x->old)
+		index_move_ahead(x);
 	for (int i = 0; x->old && i < MOVE; i++) {
 		struct hnode *n = x->old[x->moved];
 
-		if (x->moved + MOVE < x->old_size) /* for the next time */
-			__builtin_prefetch(x->old[x->moved + MOVE], 1);
 		x->old[x->moved++] = NULL;
 		while (n) {
 			struct hnode *next = n->next;
@@ -248,7 +264,9 @@ static uint32_t middle_hash(struct table *t, const struct tuples *tuples)
 	*p++ = tuples->proto;
 	p = put_end(p, len, &tuples->end[ORIG_SRC]);
 	p = put_end(p, len, &tuples->end[REPLY_SRC]);
-	return hash_once(t, &t->middle_hashed, bytes, (size_t)(p - bytes));
+	return hash_once(t, t->middle_hashed,
+			 tuples->end[ORIG_SRC].port ^ tuples->end[ORIG_SRC].addr[len - 1], bytes,
+			 (size_t)(p - bytes));
 }
 
 static bool same_middle(const struct flow *f, const struct tuples *t)
@@ -348,6 +366,43 @@ static struct half *find_half(const struct table *t, uint64_t id, uint32_t creat
 	}
 	return NULL;
 }
+
+/* ---- looking ahead --------------------------------------------------------------------- */
+
+static void expect(struct expected *x, struct hnode **bucket)
+{
+	__builtin_prefetch(bucket, 1);
+	x->bucket[x->count++] = bucket;
+}
+
+void table_expect_half(struct table *t, struct expected *x, uint64_t id, uint32_t creatorid)
+{
+	expect(x, index_slot(&t->name, name_hash(t, id, creatorid)));
+}
+
+void table_expect_middle(struct table *t, struct expected *x, const struct tuples *tuples)
+{
+	expect(x, index_slot(&t->middle, middle_hash(t, tuples)));
+}
+
+/* As far as chains mostly reach. */
+void table_fetch(const struct expected *x)
+{
+	struct hnode *at[2 * EXPECTED_MAX];
+
+	for (size_t i = 0; i < x->count; i++) {
+		at[i] = *x->bucket[i];
+		__builtin_prefetch(at[i]);
+	}
+	for (int depth = 0; depth < 2; depth++)
+		for (size_t i = 0; i < x->count; i++) {
+			if (at[i])
+				at[i] = at[i]->next;
+			__builtin_prefetch(at[i]);
+		}
+}
+
+/* ---- names ----------------------------------------------------------------------------- */
 
 struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid)
 {
