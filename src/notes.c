@@ -82,6 +82,8 @@ void notes_log(struct log *log, const struct note *n, const struct settings *s, 
 {
 	struct words w;
 
+	if (n->kind == NOTE_RECEIVED || n->kind == NOTE_SENT || n->kind == NOTE_COMMITTED)
+		return; /* many, and not for the log: no words are made of them */
 	words_of(&w, n, s);
 	switch (n->kind) {
 	case NOTE_REFUSED:
