@@ -423,6 +423,7 @@ void bulk_on_peer(struct engine *e, struct link *l);
 bool bulk_speaks(const struct engine *e, const struct link *l, uint8_t version);
 void bulk_probe(struct engine *e, struct link *l);
 bool bulk_idle(const struct engine *e);
+bool bulk_answers(const struct engine *e);
 void bulk_run(struct engine *e);
 uint64_t bulk_next(const struct engine *e);
 void bulk_walk(struct engine *e, unsigned what);

@@ -289,6 +289,14 @@ static void ask_again(struct engine *e, struct link *l)
 
 /* ---- answering ------------------------------------------------------------------------- */
 
+bool bulk_answers(const struct engine *e)
+{
+	for (size_t i = 0; i < e->links; i++)
+		if (e->link[i].answer.active)
+			return true;
+	return false;
+}
+
 void bulk_on_request(struct engine *e, struct link *l)
 {
 	struct bulk_answer *a = &l->answer;
@@ -463,7 +471,13 @@ bool bulk_walks(const struct engine *e, unsigned what)
 /* Live flows again. Their states that pf tracked strictly have grown stale: replaced once more. */
 static void retell(struct engine *e, struct flow *f)
 {
-	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED || !refresh_after_gap(e, f))
+	bool ours_now = f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0;
+
+	if (!(f->flags & F_LIVE) || f->flags & F_UNDECIDED)
+		return;
+	if (!(e->walk & (WALK_CLEAR | WALK_RETELL) || f->flags & F_TAKEN || ours_now))
+		return; /* nothing to tell, and not worth a look */
+	if (!refresh_after_gap(e, f))
 		return;
 	if (f->flags & F_TAKEN) {
 		for (int h = HALF_IN; h <= HALF_OUT; h++) /* one that rewrites must stay strict */
@@ -479,8 +493,7 @@ static void retell(struct engine *e, struct flow *f)
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 		refresh_arm(e, f);
-	} else if (f->flags & F_REMOTE && (int32_t)(f->told - f->heard) > 0 &&
-		   refresh_last_word(e, f)) {
+	} else if (ours_now && refresh_last_word(e, f)) {
 		/* that we took it over: who was away has not heard it, and nobody has spoken since.
 		 * Two that claim it at each such walk would not believe each other */
 		sendq_pend_told(e, f, PEND_UPD_C);

@@ -21,6 +21,7 @@ enum {
 	IDLE_TIMES = 3,	   /* as long as it is old: until the next look at a flow without traffic */
 	DUE_MAX = 2048,	   /* timers served in one call, and entries read: a millisecond or so, */
 	LOOKS_MAX = 256,   /* in which nothing is told */
+	WAIT = 50,	   /* ds that a look waits, again and again, while states are told to all */
 	UNKNOWN = 1 << 26, /* an expiry further off is none: see failed() of commit.c */
 	LEFT = 50,	   /* ds from a last packet here to a word that it passes elsewhere */
 	SLACK = 20,	   /* ds; the kernel tells whole seconds */
@@ -358,9 +359,20 @@ static void not_installed(struct engine *e, struct flow *f)
 	refresh_arm(e, f);
 }
 
+/*
+ * While somebody who asked is told all states, that makes up for what was lost of them, and looks
+ * would hold it up. Those that keep the flow alive at the peers do not wait.
+ */
+static bool can_wait(const struct engine *e, const struct flow *f)
+{
+	return f->flags & F_LIVE && f->flags & F_KERNEL && !(f->flags & F_PROBE) && !f->again &&
+	       (int32_t)(f->told + timeout_ds(e, f) / 2 - e->ds) > WAIT;
+}
+
 void refresh_run(struct engine *e)
 {
 	struct flow *flow[ENGINE_BATCH];
+	bool answers = bulk_answers(e);
 	struct list *n;
 	size_t count = 0, looks = 0;
 
@@ -370,6 +382,8 @@ void refresh_run(struct engine *e)
 
 		if ((int32_t)(due_at(e, f) - e->ds) > 0) {
 			refresh_arm(e, f);
+		} else if (answers && can_wait(e, f)) {
+			wheel_set(&e->wheel, &f->timer, e->ds + WAIT);
 		} else if (!(f->flags & F_KERNEL)) {
 			not_installed(e, f);
 		} else {

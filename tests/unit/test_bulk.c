@@ -578,6 +578,62 @@ static void one_in_a_section(void)
 	end();
 }
 
+/* While all states are told, looks at idle flows wait, but not those that keep one alive. */
+static void looks_wait_for_an_answer(void)
+{
+	enum { FLOWS = 2000 };
+	struct engine_config c = node_config(OURS);
+	struct tuples alive = tuples_v4(PROTO_UDP, 9, 1);
+	uint64_t looks, refreshed;
+
+	c.link[0].bulk_rate = 100; /* a flow in each portion */
+	node_meet(&n, &pf, &c, DIALECT_FREEBSD_13);
+	node_open(&n, &alive);
+	node_run(&n, 18000);
+	for (unsigned i = 0; i < FLOWS; i++) {
+		struct tuples t = tuples_v4(PROTO_TCP, (uint8_t)(i / 1000 + 10),
+					    (uint16_t)(i % 1000 + 1));
+
+		node_open(&n, &t);
+	}
+	node_run(&n, 7000);
+	(void)node_packet(&n, &alive, true);
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 100);
+	looks = node_counter(&n, C_PROBES);
+	refreshed = node_counter(&n, C_REFRESHED);
+	node_run(&n, 9000);
+	CHECK(view().answering);
+	CHECK(node_counter(&n, C_PROBES) - looks <= 2);
+	CHECK(node_counter(&n, C_REFRESHED) > refreshed);
+	node_run(&n, 10000);
+	CHECK(!view().answering);
+	node_run(&n, 5000);
+	CHECK(node_counter(&n, C_PROBES) - looks >= FLOWS);
+	end();
+}
+
+/* Who asks for all states does not have each entry read for it, even after we stood still. */
+static void asked_after_a_standstill(void)
+{
+	uint64_t looks;
+
+	meet();
+	for (unsigned i = 0; i < 500; i++) {
+		struct tuples t = tuples_v4(PROTO_TCP, 10, (uint16_t)(i + 1));
+
+		node_open(&n, &t);
+	}
+	node_run(&n, 1000);
+	n.now += 6 * S;
+	looks = node_counter(&n, C_PROBES);
+	fake_id(&pf, &n, ACT_UPD_REQ, 0, 0);
+	node_run(&n, 2000);
+	CHECK_EQ(node_said(&n, ACT_BUS), 2);
+	CHECK_EQ(node_counter(&n, C_PROBES), looks);
+	end();
+}
+
 int main(void)
 {
 	static const struct check_test tests[] = {
@@ -596,6 +652,8 @@ int main(void)
 		{"an empty table is answered", empty_table},
 		{"3,000 flows", big},
 		{"a request during a bulk", request_during_a_bulk},
+		{"looks wait for an answer", looks_wait_for_an_answer},
+		{"asked after a standstill", asked_after_a_standstill},
 		{"the END is lost, and refreshes come", end_lost},
 		{"a refresh in a bulk", refresh_in_a_bulk},
 		{"died in its answer", died_in_its_answer},
