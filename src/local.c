@@ -229,18 +229,20 @@ void local_take_over(struct engine *e, struct flow *f)
 void local_update(struct engine *e, struct flow *f, const struct kernel_entry *k, bool traffic)
 {
 	bool was_assured = f->flags & F_ASSURED, was_live = f->flags & F_LIVE, rose;
-	bool untold = was_live && !traffic && f->flags & F_KERNEL && local_touched(e, f, k);
-	uint32_t known = f->expires;
+	bool known = f->flags & F_KERNEL;
+	bool untold = was_live && !traffic && known && local_touched(e, f, k);
+	uint32_t expires = f->expires;
 	bool anew = f->proto == PROTO_SCTP && was_live && k->vtag[0] && k->vtag[1] && f->extra &&
 		    memcmp(f->extra->vtag, k->vtag, sizeof(k->vtag)) != 0;
 
 	learn(e, f, k);
 	if (untold) /* the next probe must still find it, to tell it */
-		f->expires = known;
+		f->expires = expires;
 	if (f->kept)
 		return;
-	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses */
-	traffic = traffic || (!was_assured && !was_live && f->flags & F_ASSURED);
+	/* an entry that we made is not ASSURED: the bit comes with the first reply that crosses. Of
+	 * one that is seen first it may be of long ago */
+	traffic = traffic || (known && !was_assured && !was_live && f->flags & F_ASSURED);
 	/* what a peer told is not raised by the entry that was made of it: nothing is echoed */
 	rose = ((was_live || traffic) && raise(e, f)) || anew;
 	if (!was_live && traffic && f->flags & F_UNDECIDED) {
@@ -565,8 +567,6 @@ static void dumped(struct engine *e, struct flow *f, const struct kernel_entry *
 		      !local_before_gap(e, k);
 
 	if (!known && !f->kept) {
-		if (k->status & CT_STATUS_ASSURED)
-			f->flags |= F_ASSURED;
 		f->flags |= F_PROBE;
 		f->checked = e->ds;
 	}
