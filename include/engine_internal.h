@@ -345,7 +345,7 @@ enum reason import_state(struct engine *e, struct peer *p, const struct pf_state
 			 enum pf_layout layout, bool ins);
 bool import_word(struct engine *e, const struct peer *p, struct flow *f, int h);
 bool import_shows_same(const struct flow *f, const struct incoming *in);
-bool import_in_bulk(const struct engine *e, const struct incoming *in);
+bool import_in_bulk(const struct engine *e, const struct peer *p);
 
 /* names.c */
 void names_refused(struct engine *e, uint64_t id, uint32_t creatorid);

@@ -133,7 +133,7 @@ bool bulk_idle(const struct engine *e)
 		if (e->link[i].up && e->link[i].bulk == BULK_RECEIVING && e->link[i].tries <= 2)
 			return false;
 	list_for_each (n, &e->peers) /* the first that comes to its END is not the last one */
-		if (e->now < container_of(n, struct peer, node)->answers_until)
+		if (import_in_bulk(e, container_of(n, struct peer, node)))
 			return false;
 	return true;
 }
@@ -194,7 +194,7 @@ static bool answered(const struct engine *e, const struct link *l)
 	list_for_each (n, &e->peers) {
 		const struct peer *p = container_of(n, struct peer, node);
 
-		if (&e->link[p->link] == l && e->now < p->answers_until)
+		if (&e->link[p->link] == l && import_in_bulk(e, p))
 			return false;
 	}
 	return true;
@@ -241,7 +241,7 @@ void bulk_on_states(struct engine *e, struct link *l, struct peer *p)
 
 	if (p->received++ >= 2 * e->table.flows + SPARE_STATES || e->now - p->answers_from > most)
 		return;
-	if (e->now < p->answers_until)
+	if (import_in_bulk(e, p))
 		p->answers_until = e->now + PAUSE_S * NS_PER_S;
 	if (l->bulk == BULK_RECEIVING)
 		l->bulk_at = e->now + RECEIVE_S * NS_PER_S;

@@ -173,10 +173,10 @@ static bool made_by_pf(const struct pf_state *s)
 	return s->rule != UINT32_MAX;
 }
 
-/* Part of a bulk update, ours or another's. */
-bool import_in_bulk(const struct engine *e, const struct incoming *in)
+/* It tells all its states, to us or to another. */
+bool import_in_bulk(const struct engine *e, const struct peer *p)
 {
-	return e->now < in->peer->answers_until;
+	return e->now < p->answers_until;
 }
 
 /*
@@ -395,7 +395,7 @@ static enum reason update_known(struct engine *e, struct flow *f, const struct i
 	} else if (stale) {
 		receive_correct(e, in->peer, f, in->half);
 		return R_STALE;
-	} else if (import_in_bulk(e, in)) {
+	} else if (import_in_bulk(e, in->peer)) {
 		relay_bulk(e, in->peer, f, in->half, news);
 		return R_NONE;
 	} else if (!news && !(f->flags & F_LIVE) &&
@@ -519,7 +519,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 	if (half) {
 		r = update_known(e, f, in);
 	} else {
-		if (!in->ins && import_in_bulk(e, in) &&
+		if (!in->ins && import_in_bulk(e, in->peer) &&
 		    relay_has_ended(e, in->s->id, in->s->creatorid))
 			return R_ENDED;
 		if (!peer_rate_ok(e, in->peer))
@@ -532,7 +532,7 @@ static enum reason take_state(struct engine *e, struct incoming *in)
 		f->half[in->half].flags |= H_ACK;
 	/* a bulk update tells what there is, not that it lives: a timeout that is written because
 	 * of it would hide the packets that have passed here since the last look */
-	if (in->ins || !half || !(f->flags & F_KERNEL) || !import_in_bulk(e, in) ||
+	if (in->ins || !half || !(f->flags & F_KERNEL) || !import_in_bulk(e, in->peer) ||
 	    f->half[in->half].flags & H_ACK || runs_out(e, f))
 		commit_want(e, f);
 	refresh_arm(e, f);
@@ -543,7 +543,7 @@ void import_expect(struct engine *e, const struct peer *p, const struct pf_state
 		   enum pf_layout layout, bool ins)
 {
 	/* else their names are known, mostly */
-	bool fresh = ins || e->now < p->answers_until;
+	bool fresh = ins || import_in_bulk(e, p);
 	struct expected x = {0};
 	struct tuples t;
 

@@ -93,7 +93,7 @@ static bool keeps_name(struct engine *e, struct flow *f, const struct incoming *
 	if (in->ins || holder == in->peer->place || half_closed(f, in->half))
 		return false;
 	if (!(f->flags & F_LIVE))
-		return import_in_bulk(e, in) && carrier && carrier != in->peer->place;
+		return import_in_bulk(e, in->peer) && carrier && carrier != in->peer->place;
 	if (!holder)
 		return false;
 	sendq_delete(e, in->link, in->peer->version == PFSYNC_VERSION_OPENBSD, in->s->id,

@@ -83,6 +83,8 @@ static uint32_t due_at(const struct engine *e, const struct flow *f)
 	else if (!(f->flags & F_LIVE)) /* an event tells of the first reply that crosses here */
 		step = STEP_MAX;
 	due = base + (step < whole / 2 ? step : whole / 2);
+	/* of what merely passes elsewhere a dump may have shown the entry since: as good as a look
+	 */
 	if ((int32_t)(f->checked - due) < 0 && (f->flags & F_LIVE || returns_unseen(f)))
 		return due;
 	if (f->flags & F_LIVE) /* looked at, and idle */
@@ -365,7 +367,7 @@ static void not_installed(struct engine *e, struct flow *f)
  */
 static bool can_wait(const struct engine *e, const struct flow *f)
 {
-	return f->flags & F_LIVE && f->flags & F_KERNEL && !(f->flags & F_PROBE) && !f->again &&
+	return f->flags & F_LIVE && !(f->flags & F_PROBE) && !f->again &&
 	       (int32_t)(f->told + timeout_ds(e, f) / 2 - e->ds) > WAIT;
 }
 
@@ -382,10 +384,10 @@ void refresh_run(struct engine *e)
 
 		if ((int32_t)(due_at(e, f) - e->ds) > 0) {
 			refresh_arm(e, f);
-		} else if (answers && can_wait(e, f)) {
-			wheel_set(&e->wheel, &f->timer, e->ds + WAIT);
 		} else if (!(f->flags & F_KERNEL)) {
 			not_installed(e, f);
+		} else if (answers && can_wait(e, f)) {
+			wheel_set(&e->wheel, &f->timer, e->ds + WAIT);
 		} else {
 			f->checked = e->ds; /* not due again within this batch */
 			flow[count++] = f;

@@ -367,6 +367,38 @@ static struct half *find_half(const struct table *t, uint64_t id, uint32_t creat
 	return NULL;
 }
 
+struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid)
+{
+	return find_half(t, id, creatorid, name_hash(t, id, creatorid));
+}
+
+bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid)
+{
+	uint32_t hash = name_hash(t, id, creatorid);
+	struct half *h = &f->half[half];
+
+	if (find_half(t, id, creatorid, hash))
+		return false;
+	h->id = id;
+	h->creatorid = creatorid;
+	h->flags |= H_PRESENT;
+	index_add(t, &t->name, &h->node, hash);
+	return true;
+}
+
+void table_unname(struct table *t, struct flow *f, int half)
+{
+	struct half *h = &f->half[half];
+
+	if (!(h->flags & H_PRESENT))
+		return;
+	index_remove(&t->name, &h->node, name_hash(t, h->id, h->creatorid));
+	h->flags &= H_OUT;
+	actions_drop(&t->actions, h->actions);
+	h->actions = 0;
+	h->pf = 0;
+}
+
 /* ---- looking ahead --------------------------------------------------------------------- */
 
 static void expect(struct expected *x, struct hnode **bucket)
@@ -402,39 +434,7 @@ void table_fetch(const struct expected *x)
 		}
 }
 
-/* ---- names ----------------------------------------------------------------------------- */
-
-struct half *table_find_half(struct table *t, uint64_t id, uint32_t creatorid)
-{
-	return find_half(t, id, creatorid, name_hash(t, id, creatorid));
-}
-
-bool table_name(struct table *t, struct flow *f, int half, uint64_t id, uint32_t creatorid)
-{
-	uint32_t hash = name_hash(t, id, creatorid);
-	struct half *h = &f->half[half];
-
-	if (find_half(t, id, creatorid, hash))
-		return false;
-	h->id = id;
-	h->creatorid = creatorid;
-	h->flags |= H_PRESENT;
-	index_add(t, &t->name, &h->node, hash);
-	return true;
-}
-
-void table_unname(struct table *t, struct flow *f, int half)
-{
-	struct half *h = &f->half[half];
-
-	if (!(h->flags & H_PRESENT))
-		return;
-	index_remove(&t->name, &h->node, name_hash(t, h->id, h->creatorid));
-	h->flags &= H_OUT;
-	actions_drop(&t->actions, h->actions);
-	h->actions = 0;
-	h->pf = 0;
-}
+/* ---- all records ------------------------------------------------------------------------ */
 
 struct flow *half_flow(struct half *h)
 {
