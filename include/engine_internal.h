@@ -295,7 +295,7 @@ static inline void not_in_kernel(struct flow *f)
 /* One of size places, a power of two, for what is remembered of a state's name. */
 static inline size_t name_slot(uint64_t id, uint32_t creatorid, size_t size)
 {
-	return ((id ^ creatorid) * 0x9e3779b97f4a7c15u) >> 32 & (size - 1);
+	return ((id * 0x9e3779b97f4a7c15u ^ creatorid) * 0x9e3779b97f4a7c15u) >> 32 & (size - 1);
 }
 
 /* engine.c */

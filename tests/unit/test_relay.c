@@ -181,6 +181,31 @@ static void a_deletion(void)
 	end();
 }
 
+/*
+ * A bulk update that crosses a deletion does not bring the state back; with the ids of two peers as
+ * far apart as their creatorids, neither hides the end of the other's.
+ */
+static void a_deletion_crossed(void)
+{
+	struct tuples ta = tuples_v4(PROTO_TCP, 10, 40000), tb = tuples_v4(PROTO_TCP, 11, 40000);
+	enum { AID = 100, BID = AID ^ AS ^ (AS + 2) };
+
+	config = config_between(&a, DIALECT_FREEBSD_13, &b, DIALECT_OPENBSD, 1);
+	b.hostid = AS + 2;
+	node_between(&n, &a, &b, &config);
+	fake_tells(&a, &n, &ta, AID);
+	fake_tells(&b, &n, &tb, BID);
+	node_run(&n, 1000);
+	fake_deletes(&a, &n, AID, AS);
+	fake_deletes(&b, &n, BID, AS + 2);
+	fake_bulk(&a, &n, &ta, AID);
+	fake_bulk(&b, &n, &tb, BID);
+	node_run(&n, 1000);
+	CHECK(node_entry(&n, &ta) == NULL);
+	CHECK(node_entry(&n, &tb) == NULL);
+	end();
+}
+
 /* Of what nobody has there, no end is told. */
 static void unheard_deletion(void)
 {
@@ -699,6 +724,7 @@ int main(void)
 		{"an update", an_update},
 		{"updates in full", updates_in_full},
 		{"a deletion", a_deletion},
+		{"a deletion crossed", a_deletion_crossed},
 		{"unheard deletion", unheard_deletion},
 		{"a clear", a_clear},
 		{"an interface", an_interface},
