@@ -15,7 +15,7 @@ enum {
 	PROTO_PFSYNC = 240,
 	HOP_LIMIT = 255,
 	RECEIVE_BUFFER =
-		16 << 20, /* many states of a peer at once, faster than the kernel takes them */
+		64 << 20, /* a second of states that come faster than the kernel takes them */
 	SEND_BUFFER = 8 << 20,
 	RECEIVE_AT_ONCE = 64,
 	RECEIVE_ROUNDS = 4,

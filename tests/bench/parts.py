@@ -141,7 +141,7 @@ def bare_insert(lab, figures, n):
 
 
 # states a second: the time that a resync takes is theirs, so they come in small steps where losses begin
-RATES = (1000000, 500000, 400000, 360000, 340000, 320000, 300000, 280000, 260000, 240000, 200000, 120000)
+RATES = (1000000, 500000, 400000, 360000, 340000, 320000, 300000, 280000, 260000, 240000, 220000, 200000, 180000, 120000)
 
 
 def sender_with(lab, n, rate):
