@@ -271,7 +271,7 @@ struct engine {
 	struct kernel_op op[ENGINE_BATCH];
 	size_t ops_n;
 	struct flow *commit[ENGINE_BATCH];
-	size_t commits;
+	size_t commits, commits_begun;
 	uint64_t routes_at;		    /* of the walk after a change of routes; NEVER: none */
 	uint64_t routes_next, routes_pause; /* not before; how long after the last one */
 	char (*names)[PF_IFNAME_LEN];	    /* interned interface names, 0 is "all" */

@@ -399,25 +399,29 @@ static void acknowledge(struct engine *e, struct flow *f)
 	}
 }
 
+/* What comes of an operation may ask for others: they are queued while these are still looked at.
+ */
 static void run_ops(struct engine *e)
 {
+	struct kernel_op op[ENGINE_BATCH];
 	size_t n = e->ops_n;
 
 	if (!n)
 		return;
+	memcpy(op, e->op, n * sizeof(op[0]));
 	e->ops_n = 0;
-	e->ops.kernel(e->ctx, e->op, n);
+	e->ops.kernel(e->ctx, op, n);
 	for (size_t i = 0; i < n; i++) {
-		struct flow *f = e->op[i].flow;
+		struct flow *f = op[i].flow;
 
-		if (e->op[i].verb == KERNEL_DELETE) {
-			if (!e->op[i].error)
+		if (op[i].verb == KERNEL_DELETE) {
+			if (!op[i].error)
 				engine_count(e, C_COMMIT_DELETED);
-			else if (e->op[i].error != ENOENT)
+			else if (op[i].error != ENOENT)
 				e->counters.refused[R_KERNEL_ERROR]++;
 			continue;
 		}
-		settle(e, f, &e->op[i]);
+		settle(e, f, &op[i]);
 		acknowledge(e, f);
 	}
 }
@@ -430,11 +434,14 @@ static struct kernel_op *next_op(struct engine *e)
 	return &e->op[e->ops_n++];
 }
 
-/* Writes what waits. Deletions were queued as operations already and so come first. */
+/*
+ * Writes what waits. Deletions were queued as operations already and so come first. May be called
+ * again from within, by what comes of an operation; it goes on then with what still waits.
+ */
 void commit_run(struct engine *e)
 {
-	for (size_t i = 0; i < e->commits; i++) {
-		struct flow *f = e->commit[i];
+	while (e->commits_begun < e->commits) {
+		struct flow *f = e->commit[e->commits_begun++];
 		struct kernel_entry k;
 		struct kernel_op *op;
 
@@ -459,7 +466,7 @@ void commit_run(struct engine *e)
 			op->entry.status = added_status(f, &k);
 		op->flow = f;
 	}
-	e->commits = 0;
+	e->commits = e->commits_begun = 0;
 	run_ops(e);
 }
 
@@ -551,7 +558,7 @@ void commit_drop(struct engine *e, struct flow *f)
 	if (!(f->flags & F_COMMIT))
 		return;
 	f->flags &= (uint16_t)~F_COMMIT;
-	for (size_t i = 0; i < e->commits; i++)
+	for (size_t i = e->commits_begun; i < e->commits; i++)
 		if (e->commit[i] == f) {
 			e->commit[i] = e->commit[--e->commits];
 			return;
