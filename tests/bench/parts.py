@@ -180,6 +180,8 @@ def resync(lab, figures, n, rounds, rates=RATES):
             bare_insert(lab, figures, n)
         try:
             took, before = arrive(lab, pair, n, 10 + 4 * n / rate[0])
+            lost = pair.daemon[B].counters()["packet-overrun"]
+            lib.check(not lost, f"{lost} packets were lost, and told again")
         except lib.Fail as e:
             print(f"  at {rate[0]} states a second: {e}", flush=True)
             for fw in FIREWALLS:
