@@ -399,8 +399,7 @@ static void acknowledge(struct engine *e, struct flow *f)
 	}
 }
 
-/* What comes of an operation may ask for others: they are queued while these are still looked at.
- */
+/* What comes of an operation may queue others while these are still looked at. */
 static void run_ops(struct engine *e)
 {
 	struct kernel_op op[ENGINE_BATCH];
