@@ -29,6 +29,7 @@ FORMS = {
     "freebsd-15": Form(5, 15, 16, 360, 36, 96, 176, 188, 228, 344, 347, 332, 350, 351, (328,), 28),
     "openbsd": Form(6, 13, 14, 264, 40, 104, 184, 196, 236, 250, 251, 260, 255, 252, (240, 244), 24),
 }
+SO_TIMESTAMPNS = 35
 SIZES = {CLR: 20, INS_ACK: 12, UPD_C: 84, UPD_REQ: 12, DEL_C: 12, BUS: 12, EOF: 0}
 
 # side: (state, seqlo) of src and dst; keys: direction, wire, stack, protocol; of src and dst: seqdiff, and the tags of SCTP;
@@ -185,16 +186,19 @@ class Pf:
 
     def _listen(self):
         self.sock.settimeout(0.2)
+        self.sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         while not self.ended:
             try:
-                packet, who = self.sock.recvfrom(65536)
+                packet, notes, _, who = self.sock.recvmsg(65536, 64)
             except OSError:
                 continue
             if who[0] in self.beside:
                 continue
             self.packets, self.bytes = self.packets + 1, self.bytes + len(packet)
             self.sizes.append(len(packet))
-            self._read(packet[(packet[0] & 15) * 4:], time.monotonic())
+            seconds, ns = next((struct.unpack("=qq", data[:16]) for _, kind, data in notes if kind == SO_TIMESTAMPNS), (0, 0))
+            age = time.time() - (seconds + ns / 1e9) if seconds else 0      # it may have waited for us for long
+            self._read(packet[(packet[0] & 15) * 4:], time.monotonic() - age)
 
     def _read(self, data, now):
         if len(data) < 20 or data[0] != self.form.version:
